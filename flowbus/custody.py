@@ -1,0 +1,232 @@
+"""What a node has taken and not ended, and how it gets it back after a crash.
+
+The rules:
+
+- what a crashed node held goes back to its wires, in its old place;
+- after a crash that lost several messages at once they are handed over one at a time, until as
+  many have passed as were held: only so can one be told from the others;
+- a message that was in hand alone when the node crashed by a bug is rejected;
+- one that was in hand alone and lost its peer within a second, five times in a row, is a suspect.
+  Then the message behind it goes first: if that one passes, the suspect is poison; if the peer is
+  lost again, the network is to blame, both go back in their old order, and the count starts anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+
+import msgspec
+import trio
+
+from flowbus.clock import SECOND, Clock
+from flowbus.errors import Rejected
+from flowbus.faults import BUG, LEAKED, POISON, Fault
+from flowbus.message import Message
+from flowbus.outlets import Outlets
+from flowbus.receipt import Receipt
+from flowbus.wire import Inbox, Item, Wire
+
+STRIKES = 5
+_OWN_REFERENCES = 4
+
+
+class AlreadyEnded(RuntimeError):
+    """A delivery was ended twice; that is a bug in the node."""
+
+
+class Delivery(msgspec.Struct, gc=False, eq=False):
+    """A message that a node has taken; it must be confirmed, rejected or sent on."""
+
+    message: Message
+    _receipt: Receipt | None
+    _wire: Wire
+    _outlets: Outlets
+    _ended: trio.Event | None = None
+
+    @property
+    def open(self) -> bool:
+        """True until the delivery has been ended or sent on."""
+        return self._receipt is not None
+
+    def confirm(self) -> None:
+        """End it: the work is done."""
+        receipt = self._receipt
+        if receipt is None:
+            raise AlreadyEnded("this delivery has ended before")
+        self._receipt = None
+        receipt.confirm()
+        if self._ended is not None:
+            self._ended.set()
+
+    def drop(self) -> None:
+        """End it: it is not wanted."""
+        self.release().drop()
+
+    def reject(self, reason: Fault | str, text: str = "") -> None:
+        """End it: this message cannot be processed. It leaves by ``error`` if that is wired."""
+        why = Rejected(reason, text)
+        self._outlets.reject(self.message, self.release(), why.fault, why.text)
+
+    def release(self) -> Receipt:
+        """Hand the receipt over to whoever ends the message from now on."""
+        receipt = self._receipt
+        if receipt is None:
+            raise AlreadyEnded("this delivery has ended before")
+        self._receipt = None
+        if self._ended is not None:
+            self._ended.set()
+        return receipt
+
+    def is_late(self, now: int) -> bool:
+        """Tell whether the message has outlived the time to live of the wire that it came by."""
+        ttl, receipt = self._wire.ttl, self._receipt
+        return ttl is not None and receipt is not None and now - receipt.born > ttl
+
+
+class Custody:
+    """The deliveries of one node, across its restarts."""
+
+    def __init__(self, inbox: Inbox, outlets: Outlets, clock: Clock) -> None:
+        self._inbox = inbox
+        self._outlets = outlets
+        self._clock = clock
+        self._held: deque[Delivery] = deque()
+        self._careful = 0  # how many messages are still to be handed over alone
+        self._handed_at = 0
+        self._suspect: Message | None = None
+        self._strikes = 0
+        self._probe: Delivery | None = None
+
+    @property
+    def held(self) -> list[Delivery]:
+        """What the node has in hand, oldest first."""
+        return [delivery for delivery in self._held if delivery.open]
+
+    async def take(self, limit: int | None) -> list[Delivery]:
+        """Take the next backlog off the inbox; after a crash, one message at a time."""
+        if self._careful:
+            return [await self._take_alone()]
+        held = self._held
+        while held and held[0]._receipt is None:
+            held.popleft()
+        wire, items = await self._inbox.take(limit)
+        outlets = self._outlets
+        deliveries = [Delivery(message, receipt, wire, outlets) for message, receipt in items]
+        self._handed_at = 0 if held else self._clock.now()
+        held.extend(deliveries)
+        return deliveries
+
+    # ---- after a crash
+
+    def after_loss(self) -> None:
+        """The node has lost its peer: find out whether a message is to blame, give all back."""
+        held = self.held
+        alone = held[0] if len(held) == 1 and self._handed_at else None
+        if self._probe is not None and self._probe.open:
+            self._put_suspect_before(self._probe)
+            return
+        if alone is not None and self._clock.now() - self._handed_at <= SECOND:
+            again = alone.message is self._suspect
+            self._suspect = alone.message
+            self._strikes = self._strikes + 1 if again else 1
+        self._give_back(held)
+
+    def after_bug(self, fault: Fault = BUG, text: str = "") -> None:
+        """The node crashed by a bug: one message alone is rejected, several are tried one by one."""
+        held = self.held
+        if len(held) == 1:
+            held[0].reject(fault, text)
+            held = []
+        self._give_back(held)
+
+    def find_leaked(self) -> None:
+        """Reject every delivery that the node has let go of without ending it.
+
+        Nobody but this custody refers to such a one any more, so nobody can ever end it. That is
+        read off CPython's reference count once in a while, which costs the messages nothing.
+        """
+        held = self._held
+        for delivery in list(held):
+            # held, the list, the loop's name and getrefcount's argument
+            if delivery.open and sys.getrefcount(delivery) <= _OWN_REFERENCES:
+                delivery.reject(LEAKED)
+
+    def settle(self, fault: Fault, text: str) -> None:
+        """The node has returned for good: reject what it left open."""
+        for delivery in self.held:
+            delivery.reject(fault, text)
+        self._held.clear()
+
+    def _give_back(self, held: list[Delivery]) -> None:
+        self._careful = max(self._careful, len(held))
+        self._probe = None
+        self._held.clear()
+        by_wire: dict[int, tuple[Wire, list[Item]]] = {}
+        for delivery in held:
+            wire = delivery._wire
+            items = by_wire.setdefault(id(wire), (wire, []))[1]
+            items.append((delivery.message, delivery.release()))
+        for wire, items in by_wire.values():
+            wire.give_back(items)
+
+    # ---- one at a time
+
+    async def _take_alone(self) -> Delivery:
+        await self._wait_alone()
+        probe = self._take_other() if self._strikes >= STRIKES else None
+        if probe is None:
+            wire, (item,) = await self._inbox.take(1)
+            delivery = Delivery(*item, wire, self._outlets)
+        else:
+            self._probe = delivery = probe
+        delivery._ended = trio.Event()
+        self._handed_at = self._clock.now()
+        self._held.append(delivery)
+        return delivery
+
+    async def _wait_alone(self) -> None:
+        # Past a second the peer has outlived the message, and a node that joins messages ends
+        # none before it has several: longer than that it is not kept waiting.
+        held = self.held
+        with trio.move_on_after(1.0):
+            for delivery in held:
+                if delivery._ended is not None:
+                    await delivery._ended.wait()
+        if not self._held:
+            return
+        self._careful -= 1
+        if self._probe is not None:
+            self._condemn()
+        elif not self._held[-1].open:
+            self._forget_suspect()
+        self._held = deque(self.held)
+
+    def _take_other(self) -> Delivery | None:
+        """The first message that is not the suspect, off its wire; the suspect keeps its place."""
+        for wire in self._inbox.wires:
+            for message, _ in wire.waiting():
+                if message is not self._suspect and (item := wire.withdraw(message)) is not None:
+                    return Delivery(*item, wire, self._outlets)
+        return None
+
+    def _put_suspect_before(self, probe: Delivery) -> None:
+        """The peer was lost with the probe too: both go back in their old order."""
+        wire = probe._wire
+        suspect = None if self._suspect is None else wire.withdraw(self._suspect)
+        self._forget_suspect()
+        self._give_back([probe])
+        if suspect is not None:
+            wire.give_back([suspect])
+
+    def _condemn(self) -> None:
+        """The message behind it has passed: the suspect is poison."""
+        for wire in self._inbox.wires:
+            item = None if self._suspect is None else wire.withdraw(self._suspect)
+            if item is not None:
+                text = f"the peer was lost {self._strikes} times within a second of this message"
+                self._outlets.reject(*item, POISON, text)
+        self._forget_suspect()
+
+    def _forget_suspect(self) -> None:
+        self._suspect, self._strikes, self._probe = None, 0, None

@@ -1,0 +1,43 @@
+"""The failures that flowbus gives a meaning to. Any other exception is a bug and is treated as one."""
+
+from __future__ import annotations
+
+from flowbus.faults import LOST, REJECTED, Fault
+
+
+class ConfigError(Exception):
+    """The flow file or its surroundings are wrong; restarting does not help until someone mends them."""
+
+
+class FaultError(Exception):
+    """What :class:`Rejected` and :class:`Lost` share: a registry entry and a text about this case."""
+
+    def __init__(self, reason: Fault | str, text: str = "") -> None:
+        """``reason`` is a registry entry; a plain text stands for the default entry of the class."""
+        if isinstance(reason, str):
+            reason, text = self._default(), reason
+        self.fault = reason
+        self.text = text or reason.cause
+        super().__init__(f"{reason.code}: {self.text}")
+
+    @staticmethod
+    def _default() -> Fault:
+        return REJECTED
+
+
+class Rejected(FaultError):
+    """This message cannot be processed; the node itself is fine.
+
+    A fault marked temporary makes it a lost peer instead: the message is tried again.
+    """
+
+
+class Lost(FaultError, OSError):
+    """The peer is gone or cannot be reached: the supervisor restarts with backoff, nothing is lost."""
+
+    @staticmethod
+    def _default() -> Fault:
+        return LOST
+
+    def __str__(self) -> str:  # OSError would print its errno tuple
+        return f"{self.fault.code}: {self.text}"

@@ -1,0 +1,379 @@
+"""What a running I/O node may do: take messages, send messages, say how it is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import trio
+from msgspec.structs import force_setattr
+
+from flowbus.clock import Clock
+from flowbus.connection import Handle, follow_until_up
+from flowbus.counters import Counters
+from flowbus.custody import Custody, Delivery
+from flowbus.errors import ConfigError, Lost
+from flowbus.faults import UNCONFIRMED, Fault
+from flowbus.gate import Gate
+from flowbus.ledger import Line
+from flowbus.message import Message
+from flowbus.node import Result
+from flowbus.outlets import Outlets
+from flowbus.receipt import End, OnEnd, Receipt, join
+from flowbus.status import State, StatusCell
+from flowbus.supervisor import Kind, judge, leaves
+from flowbus.wire import Wire
+
+SLICE = 2_000_000  # ns that a node may go on before the scheduler is let in
+
+next_id = iter(range(1, 1 << 62)).__next__
+
+Handler = Callable[[Message], Awaitable[Result]]
+
+
+class Seat(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to a node and outlives its restarts."""
+
+    name: str
+    clock: Clock
+    gate: Gate
+    cell: StatusCell
+    counters: Counters
+    line: Line
+    outlets: Outlets
+    custody: Custody
+    connections: Mapping[str, Handle]
+
+
+class NodeIO:
+    """A running node's only way to touch the rest of the program; a new one for each start."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.name = seat.name
+        self.scope = trio.CancelScope()
+        self.draining = seat.gate.draining
+        self._seat = seat
+        self._clock = seat.clock
+        self._gate = seat.gate
+        self._cell = seat.cell
+        self._counters = seat.counters
+        self._line = seat.line
+        self._outlets = seat.outlets
+        self._custody = seat.custody
+        self._slice = 0
+        self._now = seat.clock.now
+        self._wires = seat.outlets.by_name
+        self._handles: list[Handle] = []
+        self._said_ready = False
+        self._details: Callable[[], Mapping[str, Any]] = dict
+
+    # ---- how it is
+
+    def connected(self, text: str = "") -> None:
+        """Say that the node does its job."""
+        self._said_ready = True
+        self._cell.set(State.RUNNING, text=text)
+
+    def degraded(self, fault: Fault | str, text: str) -> None:
+        """Say that it works but something is wrong; :meth:`connected` takes that back."""
+        self._said_ready = True
+        self._cell.set(State.DEGRADED, fault if isinstance(fault, str) else fault.code, text)
+
+    def fault(self, fault: Fault | str, text: str) -> None:
+        """Count something that went wrong and is tied to no message; logged once a minute a kind."""
+        why = Lost(fault, text)
+        self._outlets.faults.note(why.fault, why.text)
+
+    def details(self, snapshot: Callable[[], Mapping[str, Any]]) -> None:
+        """Have ``snapshot()`` shown by ``flowbus status --json``."""
+        self._details = snapshot
+
+    @property
+    def shown_details(self) -> Mapping[str, Any]:
+        """What :meth:`details` was given says now."""
+        return self._details()
+
+    async def connection(self, option: str = "connection") -> Any:
+        """Wait for the connection that ``option`` names; when it is lost this node is restarted."""
+        try:
+            handle = self._seat.connections[option]
+        except KeyError:
+            raise ConfigError(f"{self.name}: option {option!r} names no connection") from None
+        value = await follow_until_up(handle, self._cell)
+        handle.use(self.scope)
+        self._handles.append(handle)
+        self.connected()
+        return value
+
+    def lost_connection(self) -> Handle | None:
+        """The connection that this node uses and that is down, if one is."""
+        return next((handle for handle in self._handles if not handle.uses(self.scope)), None)
+
+    def leave(self) -> None:
+        """Let go of the connections: the node has stopped."""
+        for handle in self._handles:
+            handle.leave(self.scope)
+
+    # ---- sending
+
+    async def send(
+        self,
+        message: Message,
+        outlet: str = "out",
+        *,
+        ends: Iterable[Delivery] = (),
+        on_end: OnEnd | None = None,
+    ) -> None:
+        """Begin a new message, or with ``ends`` one that descends from those deliveries.
+
+        Waits while a wire is full. Once it waits the message is the flow's, even if the wait is
+        cancelled; while the flow stops a new one is not taken in at all. ``on_end`` is called
+        once, from whatever task ends the message, and must not raise.
+        """
+        now = self._now()
+        if now - self._slice > SLICE:
+            await trio.lowlevel.checkpoint()
+            self._slice = now = self._now()
+        if ends:
+            await self._send_descendant(message, outlet, list(ends))
+            return
+        if self._gate.closed:
+            await self._gate.park()
+        wires = self._wires.get(outlet) or self._outlets.wires(outlet)
+        if message.id:  # it was emitted before, and what travels must not change
+            message = message.copy()
+        force_setattr(message, "id", next_id())
+        if not message.time:
+            force_setattr(message, "time", now + self._clock.epoch)
+        line = self._line
+        line.emitted += 1
+        receipt = Receipt(line, now, on_end)
+        if len(wires) == 1:
+            if not wires[0].put_nowait(message, receipt):
+                await put_all([(wires[0], message, receipt)])
+        else:
+            await self._fan_out(wires, message, receipt)
+
+    async def _send_descendant(self, message: Message, outlet: str, ends: list[Delivery]) -> None:
+        wires = self._outlets.wires(outlet)
+        receipt = join([delivery.release() for delivery in ends])
+        self._counters.results += 1
+        await self._fan_out(wires, descend(message, ends[0].message), receipt)
+
+    async def _fan_out(self, wires: tuple[Wire, ...], message: Message, receipt: Receipt) -> None:
+        if not wires:
+            receipt.drop()
+            return
+        receipt.fork(len(wires) - 1)
+        await put_all([(wire, message, receipt) for wire in wires])
+
+    async def deliver(self, message: Message, outlet: str = "out") -> End:
+        """Begin a new message and wait for its end."""
+        ended = trio.Event()
+        ends: list[End] = []
+
+        def on_end(end: End) -> None:
+            ends.append(end)
+            ended.set()
+
+        await self.send(message, outlet, on_end=on_end)
+        await ended.wait()
+        return ends[0]
+
+    # ---- taking
+
+    async def take(self) -> Delivery:
+        """Take the next message; it must be ended, see :class:`Delivery`."""
+        return (await self.take_many(1))[0]
+
+    async def take_many(self, limit: int | None = None) -> list[Delivery]:
+        """Take what waits on the next wire in turn, at least one message and at most ``limit``."""
+        if not self._said_ready:
+            self.connected()
+        if self._outlets.error and self._outlets.overfull:
+            await self._outlets.wait_not_overfull()
+        now = self._now()
+        if now - self._slice > SLICE:
+            await trio.lowlevel.checkpoint()
+            self._slice = now = self._now()
+        deliveries = await self._custody.take(limit)
+        self._counters.taken += len(deliveries)
+        self._counters.last = now + self._clock.epoch
+        return deliveries
+
+    async def each(self, handle: Handler, limit: int = 1) -> None:
+        """Call ``handle(message)`` for every message, up to ``limit`` at once; never returns.
+
+        What it returns descends from its message and leaves in the order of the messages; None
+        confirms the message. :class:`Rejected` rejects it; losing the peer puts it back.
+        """
+        turn = Turnstile()
+        if limit <= 1:
+            await self._work(handle, turn)
+        async with trio.open_nursery() as nursery:
+            for _ in range(limit):
+                nursery.start_soon(self._work, handle, turn)
+
+    async def _work(self, handle: Handler, turn: Turnstile) -> None:
+        while True:
+            delivery = await self.take()
+            ticket = turn.draw()
+            try:
+                leaving = await self._call(handle, delivery)
+                if leaving:
+                    await turn.wait_for(ticket)
+                    await self._send_result(delivery, leaving)
+                elif delivery.open:
+                    # Nothing to send, or nobody wants it: the node's own work is done.
+                    delivery.confirm()
+            finally:
+                turn.leave(ticket)
+
+    async def _call(self, handle: Handler, delivery: Delivery) -> list[tuple[Wire, Message]]:
+        """Return what ``handle`` returned as pairs of wire and message; the delivery may have ended."""
+        try:
+            result = await handle(delivery.message)
+            if result is None:
+                return []
+            return [(wire, m) for outlet, m in by_outlet(result) for wire in self._outlets.wires(outlet)]
+        except Exception as error:
+            if any(isinstance(leaf, LateForOnce) for leaf in leaves(error)):
+                delivery.release().expire(f"too old when {self.name} came to write it")
+                return []
+            verdict = judge(error)
+            if delivery.open and verdict.kind in (Kind.REFUSED, Kind.BUG):
+                delivery.reject(verdict.fault, verdict.text)
+            if verdict.kind is Kind.REFUSED:
+                return []
+            raise  # the supervisor logs it and starts the node anew
+
+    async def _send_result(self, delivery: Delivery, leaving: list[tuple[Wire, Message]]) -> None:
+        receipt = delivery.release()
+        receipt.fork(len(leaving) - 1)
+        self._counters.results += 1
+        left = [(wire, descend(message, delivery.message), receipt) for wire, message in leaving]
+        await put_all(left)
+
+    def once(self, message: Message | Delivery) -> Once:
+        """Mark the await whose outcome cannot be known if it is interrupted (a PLC write).
+
+        Leaving the block by cancellation, loss of the peer or a bug rejects the message with
+        ``flowbus.unconfirmed``. Inside :meth:`each`, entering it ends a message that has outlived
+        its time to live; a delivery is checked when it is taken.
+        """
+        if isinstance(message, Delivery):
+            return Once(message, None)
+        return Once(self._delivery_of(message), self._clock)
+
+    def _delivery_of(self, message: Message) -> Delivery:
+        held = self._custody.held
+        for delivery in held:
+            if delivery.message is message:
+                return delivery
+        for delivery in held:
+            if delivery.message.id == message.id:
+                return delivery
+        raise ValueError(f"{self.name} does not hold the message that it wants to write once")
+
+
+class LateForOnce(Exception):  # noqa: N818  it is no error, the handler is unwound by it
+    """The message outlived its time to live before it came to be written."""
+
+
+class Once:
+    """The context manager that :meth:`NodeIO.once` returns."""
+
+    __slots__ = ("_clock", "_delivery")
+
+    def __init__(self, delivery: Delivery, clock: Clock | None) -> None:
+        self._delivery = delivery
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        if self._clock is not None and self._delivery.is_late(self._clock.now()):
+            raise LateForOnce
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if error is None or not self._delivery.open:
+            return
+        if isinstance(error, trio.Cancelled):
+            self._delivery.reject(UNCONFIRMED, "cancelled before the answer came")
+            return
+        verdict = judge(error)
+        # A refusal is an answer: the peer did not do it, whether or not it may do so later.
+        if verdict.kind is not Kind.REFUSED and not verdict.fault.temporary:
+            self._delivery.reject(UNCONFIRMED, f"interrupted before the answer: {verdict.text}")
+
+
+class Turnstile:
+    """Lets handlers that run side by side send their results in the order of their messages."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+        self._inside: dict[int, trio.Event] = {}
+
+    def draw(self) -> int:
+        """Return the next ticket."""
+        self._drawn += 1
+        self._inside[self._drawn] = trio.Event()
+        return self._drawn
+
+    async def wait_for(self, ticket: int) -> None:
+        """Return when every earlier ticket has left."""
+        for earlier in [other for other in self._inside if other < ticket]:
+            event = self._inside.get(earlier)
+            if event is not None:
+                await event.wait()
+
+    def leave(self, ticket: int) -> None:
+        """Let the next one go."""
+        self._inside.pop(ticket).set()
+
+
+async def put_all(left: list[tuple[Wire, Message, Receipt]]) -> None:
+    """Put each message on its wire in turn, waiting for room."""
+    try:
+        while left:
+            wire, message, receipt = left[0]
+            await wire.put(message, receipt)
+            del left[0]
+    except BaseException:
+        # Cancelled while waiting for room: the message was received and must not be lost.
+        for wire, message, receipt in left:
+            wire.force(message, receipt)
+        raise
+
+
+def descend(message: Message, parent: Message) -> Message:
+    """Give a descendant that was built from nothing the id and time of its parent."""
+    if message.id == parent.id:
+        return message
+    return Message(
+        message.payload, message.topic, message.headers,
+        parent.id, message.time or parent.time, message.quality,
+    )  # fmt: skip
+
+
+def by_outlet(result: object) -> list[tuple[str, Message]]:
+    """Return what a handler or transform returned as pairs of outlet and message.
+
+    TypeError says what is wrong with anything else.
+    """
+    if isinstance(result, Message):
+        return [("out", result)]
+    if isinstance(result, dict):
+        pairs = list(result.items())
+    elif isinstance(result, list):
+        pairs = [("out", message) for message in result]
+    else:
+        raise TypeError(f"returned {type(result).__name__}, not a message, None, a list or a dict")
+    for outlet, message in pairs:
+        if not isinstance(message, Message):
+            raise TypeError(f"returned {type(message).__name__} for {outlet!r}, not a message")
+    return pairs
+
+

@@ -1,0 +1,173 @@
+"""Run a flow: start its parts in order, keep watch, stop it without losing a message."""
+
+from __future__ import annotations
+
+import datetime
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import trio
+
+from flowbus import report
+from flowbus.build import Parts
+from flowbus.clock import Clock
+from flowbus.connection import Connection
+from flowbus.faults import Fault
+from flowbus.flowfile import FlowFile
+from flowbus.ionode import IoNode
+from flowbus.plugins import Registry
+from flowbus.secrets import Redactor
+from flowbus.status import State
+from flowbus.supervisor import RestartPolicy, Service, supervise
+
+LISTENER_HEAD_START = 1.0  # s that those who dial wait for those who listen, at most
+HOUSEKEEPING = 1.0  # s
+DRAIN = 10.0  # s
+POLL = 0.01  # s between looks at what is in flight, only while the flow is about to end
+
+
+class Exit(Enum):
+    """Why a run ended."""
+
+    STOPPED = "stopped as asked"
+    ENDED = "every source has ended"
+    NO_SOURCE = "every source failed for good"
+
+
+class Runtime:
+    """A flow whose parts are built; :meth:`run` runs them once."""
+
+    def __init__(
+        self,
+        flow: FlowFile,
+        registry: Registry,
+        *,
+        policy: RestartPolicy | None = None,
+        redactor: Redactor | None = None,
+        drain: float = DRAIN,
+    ) -> None:
+        """Build ``flow``, which has passed ``check``. Needs a running trio loop, for its clock."""
+        self.parts = Parts(flow, registry, Clock.of_trio(), redactor or Redactor())
+        self._policy = policy or RestartPolicy()
+        self._drain = drain
+        self._stop = trio.Event()
+        self._ended: dict[str, trio.Event] = {name: trio.Event() for name in self.parts.io_nodes}
+        self._began = trio.current_time()
+        self._started = datetime.datetime.now(datetime.UTC)
+
+    def stop(self) -> None:
+        """Ask the flow to stop: no new messages, then an end once nothing is in flight."""
+        self._stop.set()
+
+    async def run(self) -> Exit:
+        """Run until :meth:`stop`, until all sources have ended, or until none is left."""
+        async with trio.open_nursery() as nursery:
+            self._start_plumbing(nursery)
+            nursery.start_soon(self._start_nodes, nursery)
+            reason = await self._wait_for_the_end()
+            self.parts.gate.close()
+            with trio.move_on_after(self._drain):
+                await self._wait_nothing_in_flight()
+            nursery.cancel_scope.cancel()
+        return reason
+
+    def report(self) -> dict[str, Any]:
+        """Return what happened so far, in the shape of ``flowbus run --report``."""
+        seconds = round(trio.current_time() - self._began, 3)
+        return report.final(self.parts, self._started.isoformat(), seconds)
+
+    def status(self) -> dict[str, Any]:
+        """Return the report with what is only of interest while the flow runs."""
+        return report.live(self.parts, self.report())
+
+    # ---- starting
+
+    def _start_plumbing(self, nursery: trio.Nursery) -> None:
+        for stage in self.parts.stages.values():
+            stage.start()
+        for segment in self.parts.segments:
+            nursery.start_soon(segment.run, name=f"segment {segment.stages[0].name}")
+        for wire in self.parts.queues:
+            if wire.ttl is not None:
+                nursery.start_soon(wire.expire_on_time, name=f"ttl {wire.name}")
+        nursery.start_soon(self._keep_house)
+
+    async def _start_nodes(self, nursery: trio.Nursery) -> None:
+        listeners = [node for node in self.parts.io_nodes.values() if node.type.listens]
+        for node in listeners:
+            self._start_node(nursery, node)
+        with trio.move_on_after(LISTENER_HEAD_START):
+            for node in listeners:
+                await node.seat.cell.wait_until(lambda status: status.state is not State.STARTING)
+        for peer in (*self.parts.links.values(), *self.parts.connections.values()):
+            self._start_connection(nursery, peer)
+        for node in self.parts.io_nodes.values():
+            if not node.type.listens:
+                self._start_node(nursery, node)
+
+    def _start_connection(self, nursery: trio.Nursery, peer: Connection) -> None:
+        run = partial(supervise, peer.run_once, peer.cell, peer.counters, self._policy)
+        nursery.start_soon(run, name=f"connection {peer.name}")
+
+    def _start_node(self, nursery: trio.Nursery, node: IoNode) -> None:
+        nursery.start_soon(self._supervise_node, node, name=f"node {node.seat.name}")
+
+    async def _supervise_node(self, node: IoNode) -> None:
+        wires = self.parts.inboxes[node.seat.name].wires
+
+        def out(fault: Fault, text: str) -> None:
+            for wire in wires:
+                wire.refuse(fault, text)
+
+        def back() -> None:
+            for wire in wires:
+                wire.accept()
+
+        seat = node.seat
+        await supervise(node.run_once, seat.cell, seat.counters, self._policy, Service(out, back))
+        self._ended[seat.name].set()
+
+    # ---- watching
+
+    async def _keep_house(self) -> None:
+        while True:
+            await trio.sleep(HOUSEKEEPING)
+            self.parts.clock.follow_wall_clock()
+            for stage in self.parts.stages.values():
+                stage.recover()
+            for node in self.parts.io_nodes.values():
+                node.seat.custody.find_leaked()
+
+    def _sources(self) -> list[str]:
+        """Nodes from which new messages come: those that nothing leads to, and the duplex ones."""
+        return [
+            name
+            for name, node in self.parts.io_nodes.items()
+            if node.type.duplex or not self.parts.inboxes[name].wires
+        ]
+
+    async def _wait_for_the_end(self) -> Exit:
+        reason = Exit.STOPPED
+
+        async def sources_end(done: trio.CancelScope) -> None:
+            nonlocal reason
+            for name in sources:
+                await self._ended[name].wait()
+            failed = [self.parts.cells[name].value.state is State.FAILED for name in sources]
+            reason = Exit.NO_SOURCE if failed and all(failed) else Exit.ENDED
+            # Holders flush, and what is still on its way takes as long as it needs.
+            self.parts.gate.close()
+            await self._wait_nothing_in_flight()
+            done.cancel()
+
+        sources = self._sources()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sources_end, nursery.cancel_scope)
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
+        return Exit.STOPPED if self._stop.is_set() else reason
+
+    async def _wait_nothing_in_flight(self) -> None:
+        while self.parts.ledger.in_flight:
+            await trio.sleep(POLL)

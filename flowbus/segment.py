@@ -1,0 +1,260 @@
+"""Segments: a task that takes a backlog off an inbox and carries it through a tree of transforms.
+
+Inside a segment there are no queues and no task switches. The backlog moves from stage to stage as
+two lists side by side, messages and their receipts, so the cost of dispatch is shared by a whole
+chunk and what is left for each message is the call of the transform itself. A chunk is as large as
+two milliseconds allow, so one slow transform does not hold up the rest of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import trio
+
+from flowbus.clock import SECOND, Clock
+from flowbus.config import Config
+from flowbus.counters import Counters
+from flowbus.errors import Rejected
+from flowbus.faults import BLOCKED_LOOP, BUG, CONFIG, Fault
+from flowbus.message import Message
+from flowbus.node import NodeType, TransformFunction
+from flowbus.nodeio import SLICE, by_outlet, descend
+from flowbus.outlets import Outlets, unknown_outlet
+from flowbus.receipt import Receipt
+from flowbus.status import State, StatusCell
+from flowbus.supervisor import describe_error
+from flowbus.wire import Inbox, Item, Wire
+
+CHUNK = 128
+BLOCKED = SECOND // 4  # ns that a chunk may take before the node is said to hold up the program
+HEALTHY_AFTER = 60 * SECOND  # ns without a bug after which a degraded transform is well again
+
+Messages = Sequence[Message]
+Receipts = Sequence[Receipt]
+Target = Callable[[Messages, Receipts], None]
+
+
+class _Ended:
+    """Stands in a stage's results for a message that has been rejected."""
+
+
+_ENDED: Any = _Ended()
+
+
+class Outgoing:
+    """Collects what a chunk sends to one wire that leaves the segment."""
+
+    __slots__ = ("items", "wire")
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.items: list[Item] = []
+
+    def collect(self, messages: Messages, receipts: Receipts) -> None:
+        """Remember messages until the chunk is through."""
+        self.items.extend(zip(messages, receipts, strict=True))
+
+    async def flush(self) -> None:
+        """Put on the wire what was collected."""
+        if self.items:
+            items, self.items = self.items, []
+            await self.wire.put_many(items)
+
+
+def _refuse(fault: Fault, text: str) -> TransformFunction:
+    def refuse(message: Message, config: object) -> Message:
+        raise Rejected(fault, text)
+
+    return refuse
+
+
+class Stage:
+    """One transform in a segment, with the stages and wires behind each of its outlets."""
+
+    def __init__(
+        self,
+        name: str,
+        node_type: NodeType,
+        decode: Callable[[], Config],
+        outlets: Outlets,
+        cell: StatusCell,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.type = node_type
+        self.outlets = outlets
+        self.counters: Counters = outlets.counters
+        self.cell = cell
+        self.targets: dict[str, tuple[Target, ...]] = dict.fromkeys(outlets.by_name, ())
+        self._decode = decode
+        self._clock = clock
+        self._well_after = 0  # when a degraded state ends
+        self._config: Config | None = None
+        self._function: TransformFunction = _refuse(CONFIG, "not started yet")
+
+    def add_target(self, outlet: str, target: Target) -> None:
+        """Let what leaves ``outlet`` go to ``target``."""
+        self.targets[outlet] = (*self.targets[outlet], target)
+
+    def run(self, messages: Messages, receipts: Receipts) -> None:
+        """Carry a chunk through this transform and everything behind it."""
+        started = self._clock.now()
+        results = self._call_all(messages, receipts)
+        kinds = set(map(type, results))
+        self._account(len(messages), self._clock.now() - started)
+        if len(kinds) == 1 and Message in kinds:
+            self._forward("out", results, receipts)
+        else:
+            self._sort_out(messages, receipts, results)
+
+    def _renew(self) -> None:
+        """Start with fresh options and state; if that is impossible, refuse messages and say why."""
+        try:
+            config = self._decode()
+            function = self.type.function(config)
+        except Exception as error:
+            fault, text = CONFIG, describe_error(error)
+            self.outlets.faults.note(fault, text, error)
+            self.cell.set(State.FAILED, fault.code, text)
+            self._function = _refuse(fault, text)
+            self._config = None
+        else:
+            self._config, self._function = config, function
+
+    def _call_all(self, messages: Messages, receipts: Receipts) -> list[Any]:
+        config = self._config
+        results: list[Any] = []
+        append = results.append
+        left = iter(messages)
+        while True:
+            call = self._function
+            try:
+                for message in left:
+                    append(call(message, config))
+            except (Exception, SystemExit, GeneratorExit) as error:
+                index = len(results)
+                self._failed(messages[index], receipts[index], error)
+                append(_ENDED)
+            else:
+                return results
+
+    def _failed(self, message: Message, receipt: Receipt, error: BaseException) -> None:
+        if isinstance(error, Rejected):
+            self.outlets.reject(message, receipt, error.fault, error.text)
+            return
+        text = describe_error(error)
+        self.outlets.reject(message, receipt, BUG, text, error)
+        self.degrade(BUG.code, text)
+        self._renew()
+
+    def start(self) -> None:
+        """Make it ready for the first message."""
+        self._renew()
+        if self.cell.value.state is State.STARTING:
+            self.cell.set(State.RUNNING)
+
+    def degrade(self, code: str, text: str) -> None:
+        """Say that something is wrong; a minute without another fault takes that back."""
+        self._well_after = self._clock.now() + HEALTHY_AFTER
+        self.cell.set(State.DEGRADED, code, text)
+
+    def recover(self) -> None:
+        """Called now and then: a degraded transform that had no fault for a minute is well again."""
+        if self._well_after and self._clock.now() >= self._well_after:
+            self._well_after = 0
+            self.cell.set(State.RUNNING)
+
+    def _account(self, count: int, took: int) -> None:
+        counters = self.counters
+        counters.taken += count
+        counters.busy += took
+        if took > BLOCKED:
+            text = f"{took / SECOND:.1f} s for {count} messages"
+            self.outlets.faults.note(BLOCKED_LOOP, text)
+            self.degrade(BLOCKED_LOOP.code, text)
+
+    def _forward(self, outlet: str, messages: Messages, receipts: Receipts) -> None:
+        self.counters.results += len(messages)
+        targets = self.targets[outlet]
+        if len(targets) != 1:
+            if not targets:
+                for receipt in receipts:
+                    receipt.drop()
+                return
+            for receipt in receipts:
+                receipt.fork(len(targets) - 1)
+        for target in targets:
+            target(messages, receipts)
+
+    def _sort_out(self, messages: Messages, receipts: Receipts, results: list[Any]) -> None:
+        leaving: dict[str, tuple[list[Message], list[Receipt]]] = {}
+        for message, receipt, result in zip(messages, receipts, results, strict=True):
+            if result is None:
+                receipt.drop()
+                continue
+            if result is _ENDED:
+                continue
+            try:
+                pairs = self._pairs(result)
+            except (TypeError, ValueError) as error:
+                self._failed(message, receipt, error)
+                continue
+            if not pairs:
+                receipt.drop()
+                continue
+            if len(pairs) > 1:
+                receipt.fork(len(pairs) - 1)
+            for outlet, descendant in pairs:
+                if outlet not in leaving:
+                    leaving[outlet] = ([], [])
+                group = leaving[outlet]
+                group[0].append(descend(descendant, message))
+                group[1].append(receipt)
+        for outlet, group in leaving.items():
+            self._forward(outlet, *group)
+
+    def _pairs(self, result: object) -> list[tuple[str, Message]]:
+        pairs = by_outlet(result)
+        for outlet, _ in pairs:
+            if outlet not in self.targets:
+                raise ValueError(unknown_outlet(outlet, self.targets))
+        return pairs
+
+
+class Segment:
+    """The task of a tree of stages."""
+
+    def __init__(self, inbox: Inbox, clock: Clock) -> None:
+        self.inbox = inbox
+        self.stages: list[Stage] = []  # the first is the head
+        self.outgoing: list[Outgoing] = []
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Run for ever; only the end of the flow cancels it."""
+        head, outgoing, clock = self.stages[0], self.outgoing, self._clock
+        with_error_branch = [stage.outlets for stage in self.stages if stage.outlets.error]
+        chunk = 16
+        slice_began = clock.now()
+        while True:
+            _, items = await self.inbox.take(chunk)
+            started = clock.now()
+            messages, receipts = zip(*items, strict=True)
+            head.run(messages, receipts)
+            per_message = max(1, (clock.now() - started) // len(items))
+            for out in outgoing:
+                if out.items:
+                    await out.flush()
+            for outlets in with_error_branch:
+                if outlets.overfull:
+                    await outlets.wait_not_overfull()
+            now = clock.now()
+            for stage in self.stages:
+                stage.counters.last = now + clock.epoch
+            # As many messages as two milliseconds allow, growing carefully.
+            chunk = max(1, min(CHUNK, 2 * chunk, SLICE // per_message))
+            if now - slice_began > SLICE:
+                await trio.lowlevel.checkpoint()
+                slice_began = clock.now()

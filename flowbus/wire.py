@@ -1,0 +1,320 @@
+"""Wires: bounded one-way queues between nodes. They outlive the nodes they join.
+
+What a wire holds are items, a message with its receipt. The rules:
+
+- order holds within a wire, and what its reader gives back goes to its old place;
+- a full wire does what ``when_full`` says; ``wait`` lets a sender go on once half of it is free,
+  so that both sides work in batches instead of changing tasks for every message;
+- with a time to live it ends messages that are too old on time, even while nobody reads;
+- only what cannot wait (a rejected message on its way to the error branch, the rest of a
+  cancelled send) may exceed the capacity, by no more than its sender held.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import trio
+from trio.lowlevel import ParkingLot
+
+from flowbus.clock import SECOND, Clock
+from flowbus.faults import WIRE_FULL, Fault
+from flowbus.message import Message
+from flowbus.receipt import UNCOUNTED, Receipt
+
+Item = tuple[Message, Receipt]
+WhenFull = Literal["wait", "drop-oldest", "drop-newest", "reject"]
+Reject = Callable[[Message, Receipt, Fault, str], None]
+
+
+class Inbox:
+    """All wires into a node, served in turn."""
+
+    __slots__ = ("_readers", "_ready", "wires")
+
+    def __init__(self) -> None:
+        self.wires: list[Wire] = []
+        self._ready: deque[Wire] = deque()
+        self._readers = ParkingLot()
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait on all wires."""
+        return sum(wire.depth for wire in self.wires)
+
+    def mark(self, wire: Wire) -> None:
+        """Note that ``wire`` has something to read, and wake a reader."""
+        if not wire.marked:
+            wire.marked = True
+            self._ready.append(wire)
+        self._readers.unpark()
+
+    async def take(self, limit: int | None = None) -> tuple[Wire, list[Item]]:
+        """Return the backlog of the next wire in turn, at most ``limit`` items, never none.
+
+        No checkpoint while something is there: who loops over it gives way now and then.
+        """
+        while True:
+            while self._ready:
+                wire = self._ready.popleft()
+                wire.marked = False
+                if items := wire.remove(limit):
+                    if wire.depth:
+                        self.mark(wire)
+                    elif self._ready:
+                        self._readers.unpark()
+                    return wire, items
+            await self._readers.park()
+
+
+class Wire:
+    """One sender's queue into one node's inbox. ``ttl`` is in seconds, ``capacity`` in messages."""
+
+    __slots__ = (
+        "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken",
+        "capacity", "clock", "dropped", "high", "inbox", "marked", "name", "ttl", "when_full",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        inbox: Inbox,
+        clock: Clock,
+        *,
+        capacity: int = 128,
+        when_full: WhenFull = "wait",
+        ttl: float | None = None,
+        on_reject: Reject | None = None,
+    ) -> None:
+        self.name = name
+        self.inbox = inbox
+        self.clock = clock
+        self.capacity = capacity
+        self.when_full = when_full
+        self.ttl = None if ttl is None else int(ttl * SECOND)
+        self.marked = False
+        self.dropped = 0
+        self.high = 0
+        self._taken = 0
+        self._queue: deque[Item] = deque()
+        self._senders = ParkingLot()
+        self._refusal: tuple[Fault, str] | None = None
+        self._on_reject = on_reject
+        self._plain = self.ttl is None
+        self._alarm = trio.Event()
+        self._due: float = math.inf
+        inbox.wires.append(self)
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait on this wire now."""
+        return len(self._queue)
+
+    @property
+    def overfull(self) -> bool:
+        """True while more waits than the capacity allows."""
+        return len(self._queue) > self.capacity
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counters as the report shows them."""
+        depth = len(self._queue)
+        return {
+            "passed": self._taken + depth,
+            "dropped": self.dropped,
+            "depth": depth,
+            "high": max(self.high, depth),
+        }
+
+    def waiting(self) -> Iterable[Item]:
+        """The items on the wire, oldest first."""
+        return tuple(self._queue)
+
+    # ---- the sender's side
+
+    def put_nowait(self, message: Message, receipt: Receipt) -> bool:
+        """Take the message, or end it by this wire's policy; False if the sender has to wait."""
+        queue = self._queue
+        if self._plain and len(queue) < self.capacity:
+            if not queue:
+                self.inbox.mark(self)
+            queue.append((message, receipt))
+            return True
+        return self._put_guarded(message, receipt)
+
+    async def put(self, message: Message, receipt: Receipt) -> None:
+        """Take the message, waiting for room where the policy is to wait."""
+        while not self.put_nowait(message, receipt):
+            await self._senders.park()
+
+    async def put_many(self, items: list[Item]) -> None:
+        """Take all of ``items`` in order; cheaper than one by one."""
+        start = 0
+        while start < len(items):
+            room = self.capacity - len(self._queue)
+            if not self._plain or room <= 0:
+                await self.put(*items[start])
+                start += 1
+                continue
+            if not self._queue:
+                self.inbox.mark(self)
+            self._queue.extend(items[start : start + room] if start or room < len(items) else items)
+            start += room
+
+    def force(self, message: Message, receipt: Receipt) -> None:
+        """Take what cannot wait, beyond the capacity if need be."""
+        if not self.put_nowait(message, receipt):
+            if not self._queue:
+                self.inbox.mark(self)
+            self._queue.append((message, receipt))
+
+    async def wait_not_overfull(self) -> None:
+        """Return once what was forced onto the wire fits its capacity."""
+        while self.overfull:
+            await self._senders.park()
+
+    def _put_guarded(self, message: Message, receipt: Receipt) -> bool:
+        if self._refusal is not None:
+            self._reject(message, receipt, *self._refusal)
+            return True
+        if self.ttl is not None and self.clock.now() - receipt.born > self.ttl:
+            self._expire(receipt)
+            return True
+        if len(self._queue) >= self.capacity:
+            if self.when_full == "wait":
+                return False
+            self.dropped += 1
+            if self.when_full == "reject":
+                self._reject(message, receipt, WIRE_FULL, f"{self.name} holds {self.capacity}")
+                return True
+            if self.when_full == "drop-newest":
+                receipt.drop()
+                return True
+            self._queue.popleft()[1].drop()
+        if self.ttl is not None and receipt.born + self.ttl < self._due:
+            self._alarm.set()
+        if not self._queue:
+            self.inbox.mark(self)
+        self._queue.append((message, receipt))
+        return True
+
+    # ---- the reader's side
+
+    def remove(self, limit: int | None = None) -> list[Item]:
+        """Take up to ``limit`` items (all by default) off the wire, oldest first."""
+        if self.ttl is not None:
+            self.expire()
+        queue = self._queue
+        depth = len(queue)
+        if depth > self.high:
+            self.high = depth
+        if limit is None or limit >= depth:
+            items = list(queue)
+            queue.clear()
+        else:
+            items = [queue.popleft() for _ in range(limit)]
+        self._taken += len(items)
+        self._let_senders_go_on()
+        return items
+
+    def give_back(self, items: list[Item]) -> None:
+        """Put items that :meth:`remove` returned back in their old place, oldest first."""
+        if not items:
+            return
+        self._taken -= len(items)
+        if self._refusal is not None:
+            for message, receipt in items:
+                self._reject(message, receipt, *self._refusal)
+            return
+        self._queue.extendleft(reversed(items))
+        if self.ttl is not None:
+            self._alarm.set()
+        self.inbox.mark(self)
+
+    def withdraw(self, message: Message) -> Item | None:
+        """Take this one message (the very object) off the wire, from wherever it stands."""
+        for index, item in enumerate(self._queue):
+            if item[0] is message:
+                del self._queue[index]
+                self._taken += 1
+                return item
+        return None
+
+    def refuse(self, fault: Fault, text: str) -> None:
+        """Reject what waits and whatever comes, until :meth:`accept`."""
+        self._refusal = (fault, text)
+        self._plain = False
+        waiting = list(self._queue)
+        self._queue.clear()
+        for message, receipt in waiting:
+            self._reject(message, receipt, fault, text)
+        self._senders.unpark_all()
+
+    def accept(self) -> None:
+        """Take messages again after :meth:`refuse`."""
+        self._refusal = None
+        self._plain = self.ttl is None
+
+    # ---- time to live
+
+    def expire(self) -> None:
+        """End every message that is older than the time to live."""
+        assert self.ttl is not None
+        oldest = self.clock.now() - self.ttl
+        if not any(receipt.born < oldest for _, receipt in self._queue):
+            return
+        stale = [receipt for _, receipt in self._queue if receipt.born < oldest]
+        self._queue = deque(item for item in self._queue if item[1].born >= oldest)
+        for receipt in stale:
+            self._expire(receipt)
+        self._let_senders_go_on()
+
+    async def expire_on_time(self) -> None:
+        """Watch a wire with a time to live; runs beside the nodes, for ever."""
+        assert self.ttl is not None
+        while True:
+            self._alarm = trio.Event()
+            self.expire()
+            oldest = min((receipt.born for _, receipt in self._queue), default=None)
+            self._due = math.inf if oldest is None else oldest + self.ttl
+            left = (self._due - self.clock.now()) / SECOND
+            # A reading of the clock can lie just before the deadline: wake a little after it.
+            with trio.move_on_after(min(left + 0.001, 3600.0)):
+                await self._alarm.wait()
+
+    def _expire(self, receipt: Receipt) -> None:
+        self.dropped += 1
+        assert self.ttl is not None
+        receipt.expire(f"older than {self.ttl / SECOND:g} s on the wire {self.name}")
+
+    # ---- shared
+
+    def _let_senders_go_on(self) -> None:
+        if self._senders and len(self._queue) <= self.capacity // 2:
+            self._senders.unpark_all()
+
+    def _reject(self, message: Message, receipt: Receipt, fault: Fault, text: str) -> None:
+        if self._on_reject is None:
+            receipt.reject(fault.code, text)
+        else:
+            self._on_reject(message, receipt, fault, text)
+
+
+class StatusWire(Wire):
+    """Carries status messages: never full, never waits; a slow reader gets the newest per node.
+
+    ``keys`` of the items are their topics, which name the node.
+    """
+
+    __slots__ = ()
+
+    def put_status(self, message: Message) -> None:
+        """Take a status message in the place of an older one of the same node."""
+        for index, (waiting, _) in enumerate(self._queue):
+            if waiting.topic == message.topic:
+                self._queue[index] = (message, UNCOUNTED)
+                self.dropped += 1
+                return
+        self.force(message, UNCOUNTED)
