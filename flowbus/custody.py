@@ -94,6 +94,7 @@ class Custody:
         self._held: deque[Delivery] = deque()
         self._careful = 0  # how many messages are still to be handed over alone
         self._handed_at = 0
+        self._one_at_a_time = trio.Lock()
         self._suspect: Message | None = None
         self._strikes = 0
         self._probe: Delivery | None = None
@@ -106,7 +107,8 @@ class Custody:
     async def take(self, limit: int | None) -> list[Delivery]:
         """Take the next backlog off the inbox; after a crash, one message at a time."""
         if self._careful:
-            return [await self._take_alone()]
+            async with self._one_at_a_time:
+                return [await self._take_alone()]
         held = self._held
         while held and held[0]._receipt is None:
             held.popleft()
@@ -124,7 +126,7 @@ class Custody:
         held = self.held
         alone = held[0] if len(held) == 1 and self._handed_at else None
         if self._probe is not None and self._probe.open:
-            self._put_suspect_before(self._probe)
+            self._give_back_with_suspect(held, self._probe._wire)
             return
         if alone is not None and self._clock.now() - self._handed_at <= SECOND:
             again = alone.message is self._suspect
@@ -210,12 +212,11 @@ class Custody:
                     return Delivery(*item, wire, self._outlets)
         return None
 
-    def _put_suspect_before(self, probe: Delivery) -> None:
-        """The peer was lost with the probe too: both go back in their old order."""
-        wire = probe._wire
+    def _give_back_with_suspect(self, held: list[Delivery], wire: Wire) -> None:
+        """The peer was lost with the probe too: all go back in their old order."""
         suspect = None if self._suspect is None else wire.withdraw(self._suspect)
         self._forget_suspect()
-        self._give_back([probe])
+        self._give_back(held)
         if suspect is not None:
             wire.give_back([suspect])
 

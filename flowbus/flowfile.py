@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -21,105 +21,17 @@ from flowbus.flowkeys import (
     TopKeys,
     WireKeys,
 )
+from flowbus.flowspec import ConnectionSpec, FlowFile, NodeSpec, WireSpec, base_dir
 from flowbus.jsontext import Document
 from flowbus.jsontext import parse as parse_json
-from flowbus.problem import Flaw, FlowFileError, JsonPath, Problem, near, quoted
+from flowbus.problem import Flaw, JsonPath, near, quoted
+
+__all__ = [
+    "MAX_FILE", "ConnectionSpec", "FlowFile", "NodeSpec", "WireSpec", "from_value", "load", "parse",
+]  # fmt: skip
 
 MAX_FILE = 16 * 1024 * 1024
 EVERY_OUTLETS = ("error", "status")
-
-
-class ConnectionSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection as the file has it; ``options`` are decoded by its type."""
-
-    name: str
-    type: str
-    note: str = ""
-    options: Mapping[str, Any]
-
-    @property
-    def path(self) -> JsonPath:
-        """Where it stands in the file."""
-        return ("connections", self.name)
-
-
-class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as the file has it; ``options`` are decoded by its type.
-
-    ``ttl`` in seconds: None leaves it to the type, infinity means never.
-    """
-
-    name: str
-    type: str
-    note: str = ""
-    ttl: float | None = None
-    options: Mapping[str, Any]
-
-    @property
-    def path(self) -> JsonPath:
-        """Where it stands in the file."""
-        return ("nodes", self.name)
-
-
-class WireSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One wire, from one outlet of one node to one node. ``ttl`` in seconds, None for never."""
-
-    source: str
-    outlet: str
-    to: str
-    capacity: int = 128
-    when_full: Literal["wait", "drop-oldest", "drop-newest", "reject"] = "wait"
-    ttl: float | None = None
-    buffer: Literal["memory", "disk"] = "memory"
-    max_bytes: int | None = None
-    note: str = ""
-    path: JsonPath = ()
-    from_star: bool = False
-
-    @property
-    def start(self) -> str:
-        """Where it begins, as the file says it: ``node`` or ``node.outlet``."""
-        return self.source if self.outlet == "out" else f"{self.source}.{self.outlet}"
-
-    @property
-    def label(self) -> str:
-        """What identifies it: ``from→to``."""
-        return f"{self.start}→{self.to}"
-
-
-class FlowFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a flow file says, without what is disabled.
-
-    With ``problems`` it is only the part that could be read. ``disabled`` has the names of the
-    nodes that were left out, ``idle_wires`` those from or to them.
-    """
-
-    file: str
-    name: str
-    note: str = ""
-    connections: Mapping[str, ConnectionSpec] = {}
-    nodes: Mapping[str, NodeSpec] = {}
-    wires: tuple[WireSpec, ...] = ()
-    disabled: frozenset[str] = frozenset()
-    idle_wires: tuple[WireSpec, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    document: Document
-
-    @property
-    def base_dir(self) -> Path:
-        """The folder that relative paths in the file start from."""
-        return base_dir(self.file)
-
-    def require(self) -> FlowFile:
-        """Return this flow; raises FlowFileError where the file has errors."""
-        if self.problems:
-            raise FlowFileError(self.problems)
-        return self
-
-
-def base_dir(file: str) -> Path:
-    """Return the folder of a flow file, absolute; the working directory for what is no file."""
-    return Path(file).absolute().parent
 
 
 def load(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> FlowFile:
@@ -180,7 +92,7 @@ class _FlowReader:
         self.environ = environ
         self.folder = base_dir(document.file)
         self.problems = list(document.problems)
-        self.names: set[str] = set()
+        self.names: tuple[str, ...] = ()
         self.disabled: set[str] = set()
 
     def flow(self) -> FlowFile:
@@ -258,7 +170,7 @@ class _FlowReader:
 
     def nodes(self, value: dict[str, Any]) -> Iterator[NodeSpec]:
         entries = value.get("nodes")
-        self.names = set(entries) if isinstance(entries, dict) else set()
+        self.names = tuple(entries) if isinstance(entries, dict) else ()
         for name, raw in self.named(value, "nodes"):
             head, options = _split(raw, NodeKeys)
             found = self.typed(NodeKeys, head, options, ("nodes", name))
@@ -292,7 +204,7 @@ class _FlowReader:
             if (spec := self.wire(raw, ("wires", index))) is not None
         ]
         self.duplicates(written)
-        every = [*_expand(written, [n for n in value.get("nodes", ()) if n not in self.disabled])]
+        every = [*_expand(written, [n for n in self.names if n not in self.disabled])]
         idle = tuple(w for w in every if w.source in self.disabled or w.to in self.disabled)
         return tuple(w for w in every if w not in idle) if idle else tuple(every), idle
 

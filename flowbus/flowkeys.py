@@ -27,11 +27,11 @@ class TopKeys(Config):
     note: Note = ""
     connections: Annotated[
         dict[str, Any], Meta(description="Peers that several nodes share, by name.")
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
     nodes: Annotated[dict[str, Any], Meta(description="The nodes by name.")]
-    wires: Annotated[
-        list[Any], Meta(description="What leads from which outlet to which node.")
-    ] = []
+    wires: Annotated[list[Any], Meta(description="What leads from which outlet to which node.")] = (
+        msgspec.field(default_factory=list)
+    )
 
 
 class NodeKeys(Config):

@@ -24,7 +24,7 @@ from flowbus.supervisor import RestartPolicy, Service, supervise
 LISTENER_HEAD_START = 1.0  # s that those who dial wait for those who listen, at most
 HOUSEKEEPING = 1.0  # s
 DRAIN = 10.0  # s
-POLL = 0.01  # s between looks at what is in flight, only while the flow is about to end
+FIRST_LOOK, LAST_LOOK = 0.001, 0.05  # s between looks at what is in flight, while the flow ends
 
 
 class Exit(Enum):
@@ -169,5 +169,7 @@ class Runtime:
         return Exit.STOPPED if self._stop.is_set() else reason
 
     async def _wait_nothing_in_flight(self) -> None:
+        pause = FIRST_LOOK
         while self.parts.ledger.in_flight:
-            await trio.sleep(POLL)
+            await trio.sleep(pause)
+            pause = min(2 * pause, LAST_LOOK)

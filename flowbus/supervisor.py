@@ -92,8 +92,6 @@ def _judge_one(error: BaseException) -> Verdict:
 
 def describe_error(error: BaseException) -> str:
     """Return the type and text of an exception on one line."""
-    if isinstance(error, trio.Cancelled):
-        return "the node let a cancellation escape that nobody had asked for"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -188,10 +186,24 @@ def asked_to_stop(error: BaseException) -> bool:
     return cancelled and trio.current_effective_deadline() == -math.inf
 
 
+class StrayCancellation(RuntimeError):
+    """A node let a cancellation escape that nobody had asked for."""
+
+
 async def in_own_task(function: Callable[..., Awaitable[None]], *args: object) -> None:
     """Await ``function(*args)`` in a task of its own, so that a nursery it leaks stays inside.
 
-    What it raises comes out as trio raises it from a nursery: in a group.
+    What it raises comes out as trio raises it from a nursery: in a group. A stray cancellation,
+    which trio would take for the nursery's own and pass over in silence, raises StrayCancellation.
     """
+    returned = False
+
+    async def call() -> None:
+        nonlocal returned
+        await function(*args)
+        returned = True
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(function, *args)
+        nursery.start_soon(call, name=getattr(function, "__qualname__", None))
+    if not returned:
+        raise StrayCancellation("a cancellation escaped that nobody had asked for")

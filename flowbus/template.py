@@ -120,7 +120,7 @@ def _getter(name: str) -> Getter:
     if dot and (not rest or "" in rest.split(".")):
         raise ValueError(f"the template gap {{{name}}} has an empty step between its dots")
     if name == "topic":
-        return lambda message: message.topic
+        return _topic
     if name == "id":
         return lambda message: message.id
     if root == "payload":
@@ -134,6 +134,12 @@ def _getter(name: str) -> Getter:
     )
 
 
+def _topic(message: Message) -> str:
+    if not message.topic:
+        raise LookupError("topic")
+    return message.topic
+
+
 def _header(headers: Mapping[str, Any], name: str) -> Any:
     return headers[name] if name in headers else _walk(headers, name.split("."))
 
@@ -145,7 +151,7 @@ def _walk(value: Any, steps: list[str]) -> Any:
         elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
             value = value[_index(step)]
         else:
-            raise LookupError(step)
+            raise LookupError(step)  # noqa: TRY004 - the message lacks it; no type is wrong
     return value
 
 

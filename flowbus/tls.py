@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +141,16 @@ class TLS(Config):
         """Return the fault of ``domain`` for ``error``; None where it is not about TLS."""
         return tls_fault(domain, error)
 
+    @staticmethod
+    def faults(domain: str) -> tuple[Fault, ...]:
+        """Return every TLS fault of ``domain``, for its entry in the registry."""
+        return tls_faults(domain)
+
+    @staticmethod
+    def why(error: BaseException) -> str:
+        """Return OpenSSL's reason for ``error`` on one line; empty where it is not about TLS."""
+        return tls_error_text(error)
+
     def check_files(self) -> None:
         """Raise TLSConfigError where a file or option cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -265,11 +274,10 @@ def _certificates(option: str, text: str) -> str:
         raise TLSConfigError(
             f"{option}_invalid", f"tls.{option}: {_place(text)} holds no PEM or DER certificate"
         )
-    try:
-        for block in found:
-            ssl.PEM_cert_to_DER_cert(block)
-    except ValueError as error:
-        why = f"tls.{option}: {_place(text)}: {error}"
+    try:  # a certificate that is damaged inside its block shows only when it is loaded
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except ssl.SSLError as error:
+        why = f"tls.{option}: {_place(text)} cannot be used: {tls_error_text(error)}"
         raise TLSConfigError(f"{option}_invalid", why) from None
     return pem
 
@@ -311,6 +319,8 @@ def _load_crl(context: ssl.SSLContext, crl: str) -> None:
 @contextmanager
 def _private_file(text: str) -> Iterator[str]:
     """Make a file that only this user can read, for the calls of ssl that take nothing but a path."""
+    import tempfile  # seldom needed, and slow to import
+
     descriptor, path = tempfile.mkstemp(suffix=".pem")  # created with mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

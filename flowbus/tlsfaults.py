@@ -207,10 +207,10 @@ def tls_fault(domain: str, error: BaseException) -> Fault | None:
 def tls_error_text(error: BaseException) -> str:
     """Return the reason that OpenSSL gives, on one line; empty where ``error`` hides no TLS error."""
     for leaf in _leaves(error):
-        if isinstance(leaf, ssl.SSLCertVerificationError) and leaf.verify_message:
+        if isinstance(leaf, ssl.SSLCertVerificationError) and hasattr(leaf, "verify_message"):
             return leaf.verify_message
         if isinstance(leaf, ssl.SSLError):
-            return (leaf.reason or str(leaf)).replace("_", " ").lower()
+            return (getattr(leaf, "reason", None) or str(leaf)).replace("_", " ").lower()
         if isinstance(leaf, TLSConfigError):
             return str(leaf)
     return ""
@@ -234,8 +234,8 @@ def _kind(error: BaseException) -> str:
     if isinstance(error, TLSConfigError):
         return error.kind
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _VERIFY_CODES.get(error.verify_code, "verify_fail")
+        return _VERIFY_CODES.get(getattr(error, "verify_code", 0), "verify_fail")
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or ""
+        reason = getattr(error, "reason", None) or ""  # missing where Python code made the error
         return next((kind for part, kind in _REASONS if part in reason), "handshake_fail")
     return ""

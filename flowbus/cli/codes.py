@@ -1,0 +1,63 @@
+"""``flowbus codes``."""
+
+from __future__ import annotations
+
+import click
+
+from flowbus import plugins
+from flowbus.cli.table import aligned
+from flowbus.faults import Fault, FaultRegistry
+from flowbus.problem import near, quoted
+
+
+@click.command()
+@click.argument("code", required=False)
+def codes(code: str | None) -> None:
+    """Explain the fault code CODE, or list all codes.
+
+    CODE may also be a name, an alias or a number (decimal or hexadecimal), or a part of one.
+    """
+    registry = _registry()
+    if code is None:
+        click.echo(_table([*registry.values()]))
+        return
+    found = registry.find(code.strip())
+    if not found:
+        raise click.UsageError(f"there is no fault {quoted(code)}{near(code, _words(registry))}")
+    if len(found) > 8:
+        click.echo(_table(found))
+    else:
+        click.echo("\n\n".join(describe(fault) for fault in found))
+
+
+def _registry() -> FaultRegistry:
+    try:
+        return plugins.installed().faults()
+    except Exception as error:  # noqa: BLE001 - whatever a plugin's table does, ours can be shown
+        text = f"{type(error).__name__}: {error}"
+        click.echo(f"warning: the fault codes of plugins cannot be read: {text}", err=True)
+        return FaultRegistry()
+
+
+def _words(registry: FaultRegistry) -> list[str]:
+    return [word for fault in registry.values() for word in (fault.code, fault.name, *fault.aliases)]
+
+
+def _table(faults: list[Fault]) -> str:
+    rows = [[fault.code, fault.name, fault.cause] for fault in faults]
+    return "\n".join(aligned([["CODE", "NAME", "CAUSE"], *rows]))
+
+
+def describe(fault: Fault) -> str:
+    """Return the whole entry of a fault."""
+    number = "" if fault.number is None else f"{fault.number} ({fault.number:#x})"
+    lines = [
+        ("name", fault.name),
+        ("number", number),
+        ("also", ", ".join(fault.aliases)),
+        ("cause", fault.cause),
+        ("next step", fault.next_step),
+        ("retried", "yes, by itself" if fault.temporary else ""),
+    ]
+    shown = [["  " + label + ":", text] for label, text in lines if text]
+    return "\n".join([fault.code, *aligned(shown)])
