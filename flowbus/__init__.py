@@ -4,7 +4,7 @@ Everything that a plugin author needs is here; nothing below these names is API.
 """
 
 from flowbus.config import ByteSize, Config, Ref
-from flowbus.connection import ConnectionIO, connection
+from flowbus.connections import ConnectionIO, connection
 from flowbus.custody import Delivery
 from flowbus.errors import ConfigError, Lost, Rejected
 from flowbus.faults import Fault

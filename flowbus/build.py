@@ -8,8 +8,8 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from flowbus.clock import Clock
-from flowbus.config import Config, configure, connection_refs
-from flowbus.connection import Connection, ConnectionType
+from flowbus.config import Config, configure
+from flowbus.connections import Connection, ConnectionType
 from flowbus.counters import Counters
 from flowbus.custody import Custody
 from flowbus.errors import ConfigError
@@ -70,6 +70,7 @@ class Parts:
         self.wires: list[tuple[WireSpec, Wire | FusedWire]] = []
         for spec in flow.connections.values():
             self.connections[spec.name] = self._connection(spec, registry.connections[spec.type])
+        self.handles = {name: peer.handle for name, peer in self.connections.items()}
         for node in flow.nodes.values():
             self._node(node)
         self._wire_up()
@@ -129,16 +130,9 @@ class Parts:
             line=self.ledger.line(name),
             outlets=outlets,
             custody=Custody(inbox, outlets, self.clock),
-            connections=self._handles(spec, kind),
+            connections=self.handles,
         )
         self.io_nodes[name] = IoNode(seat, kind, decode, inbox)
-
-    def _handles(self, spec: NodeSpec, kind: NodeType) -> Mapping[str, Any]:
-        return {
-            option: self.connections[spec.options[option]].handle
-            for option in connection_refs(kind.config_type)
-            if spec.options.get(option) in self.connections
-        }
 
     def _decoder(self, kind: type[Config], spec: NodeSpec | ConnectionSpec) -> Callable[[], Config]:
         def decode() -> Config:

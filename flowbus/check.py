@@ -10,7 +10,7 @@ import msgspec
 
 from flowbus import graph
 from flowbus.config import Config, configure, connection_refs, refs_in
-from flowbus.connection import ConnectionType
+from flowbus.connections import ConnectionType
 from flowbus.errors import ConfigError
 from flowbus.flowfile import ConnectionSpec, FlowFile, NodeSpec, WireSpec, load
 from flowbus.flowkeys import NodeKeys

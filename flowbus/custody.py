@@ -93,7 +93,7 @@ class Custody:
         self._clock = clock
         self._held: deque[Delivery] = deque()
         self._careful = 0  # how many messages are still to be handed over alone
-        self._handed_at = 0
+        self._handed_at: int | None = None  # when the node last got something and held nothing else
         self._one_at_a_time = trio.Lock()
         self._suspect: Message | None = None
         self._strikes = 0
@@ -115,7 +115,7 @@ class Custody:
         wire, items = await self._inbox.take(limit)
         outlets = self._outlets
         deliveries = [Delivery(message, receipt, wire, outlets) for message, receipt in items]
-        self._handed_at = 0 if held else self._clock.now()
+        self._handed_at = None if held else self._clock.now()
         held.extend(deliveries)
         return deliveries
 
@@ -124,11 +124,12 @@ class Custody:
     def after_loss(self) -> None:
         """The node has lost its peer: find out whether a message is to blame, give all back."""
         held = self.held
-        alone = held[0] if len(held) == 1 and self._handed_at else None
+        alone = held[0] if len(held) == 1 else None
         if self._probe is not None and self._probe.open:
             self._give_back_with_suspect(held, self._probe._wire)
             return
-        if alone is not None and self._clock.now() - self._handed_at <= SECOND:
+        quick = self._handed_at is not None and self._clock.now() - self._handed_at <= SECOND
+        if alone is not None and quick:
             again = alone.message is self._suspect
             self._suspect = alone.message
             self._strikes = self._strikes + 1 if again else 1

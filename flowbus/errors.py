@@ -14,11 +14,10 @@ class FaultError(Exception):
 
     def __init__(self, reason: Fault | str, text: str = "") -> None:
         """``reason`` is a registry entry; a plain text stands for the default entry of the class."""
-        if isinstance(reason, str):
-            reason, text = self._default(), reason
-        self.fault = reason
-        self.text = text or reason.cause
-        super().__init__(f"{reason.code}: {self.text}")
+        fault = self._default() if isinstance(reason, str) else reason
+        self.fault = fault
+        self.text = reason if isinstance(reason, str) else text or fault.cause
+        super().__init__(f"{fault.code}: {self.text}")
 
     @staticmethod
     def _default() -> Fault:

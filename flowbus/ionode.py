@@ -27,9 +27,9 @@ class IoNode:
     async def run_once(self) -> None:
         """Run the node until it returns, fails or its connection goes down; settle what it held."""
         custody = self.seat.custody
-        self.io = io = NodeIO(self.seat)
+        config = self._decode()
+        self.io = io = NodeIO(self.seat, config)
         try:
-            config = self._decode()
             with io.scope:
                 await in_own_task(self.type.implementation, config, io)
         except BaseException as error:

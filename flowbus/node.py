@@ -120,7 +120,9 @@ def io_node(
 
 def config_annotation(implementation: Callable[..., Any], name: str) -> type[Config]:
     """Return the Config class that ``implementation`` annotates its ``config`` parameter with."""
-    function = implementation.__init__ if isinstance(implementation, type) else implementation
+    function: Any = implementation
+    if isinstance(implementation, type):
+        function = inspect.getattr_static(implementation, "__init__")
     try:
         annotation = typing.get_type_hints(function).get("config")
     except NameError as error:
@@ -132,4 +134,4 @@ def config_annotation(implementation: Callable[..., Any], name: str) -> type[Con
 
 def first_line(documented: object) -> str:
     """Return the first line of an object's own docstring, without its full stop."""
-    return (inspect.getdoc(documented) or "").strip().partition("\n")[0].rstrip(".")
+    return (getattr(documented, "__doc__", None) or "").strip().partition("\n")[0].rstrip(".")

@@ -11,7 +11,8 @@ import trio
 from msgspec.structs import force_setattr
 
 from flowbus.clock import Clock
-from flowbus.connection import Handle, follow_until_up
+from flowbus.config import Config
+from flowbus.connections import Handle, follow_until_up
 from flowbus.counters import Counters
 from flowbus.custody import Custody, Delivery
 from flowbus.errors import ConfigError, Lost
@@ -34,7 +35,7 @@ Handler = Callable[[Message], Awaitable[Result]]
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
-    """What belongs to a node and outlives its restarts."""
+    """What belongs to a node and outlives its restarts; ``connections`` are those of the flow."""
 
     name: str
     clock: Clock
@@ -50,11 +51,12 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
 class NodeIO:
     """A running node's only way to touch the rest of the program; a new one for each start."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, config: Config) -> None:
         self.name = seat.name
         self.scope = trio.CancelScope()
         self.draining = seat.gate.draining
-        self._seat = seat
+        self._connections = seat.connections
+        self._config = config
         self._clock = seat.clock
         self._gate = seat.gate
         self._cell = seat.cell
@@ -97,10 +99,10 @@ class NodeIO:
 
     async def connection(self, option: str = "connection") -> Any:
         """Wait for the connection that ``option`` names; when it is lost this node is restarted."""
-        try:
-            handle = self._seat.connections[option]
-        except KeyError:
-            raise ConfigError(f"{self.name}: option {option!r} names no connection") from None
+        name = str(getattr(self._config, option, ""))
+        if name not in self._connections:
+            raise ConfigError(f"{self.name}: option {option!r} names no connection: {name!r}")
+        handle = self._connections[name]
         value = await follow_until_up(handle, self._cell)
         handle.use(self.scope)
         self._handles.append(handle)

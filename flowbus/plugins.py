@@ -11,7 +11,7 @@ import msgspec
 import pluggy
 
 from flowbus import hookspecs
-from flowbus.connection import ConnectionType
+from flowbus.connections import ConnectionType
 from flowbus.faults import CORE_FAULTS, FaultRegistry
 from flowbus.node import NodeType
 
@@ -66,7 +66,7 @@ class Entries(Mapping[str, T], Generic[T]):
         if isinstance(found, NodeType | ConnectionType):
             found.plugin = plugin
         self._loaded[name] = found
-        return found
+        return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._targets))
@@ -91,7 +91,7 @@ class Registry:
 
     def add(self, plugin: str, contribution: Mapping[str, Mapping[str, Any]]) -> None:
         """Take in what a plugin's ``flowbus_register`` returned."""
-        parts = {
+        parts: dict[str, Entries[Any]] = {
             "nodes": self.nodes,
             "connections": self.connections,
             "faults": self._fault_tables,

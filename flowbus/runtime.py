@@ -12,7 +12,7 @@ import trio
 from flowbus import report
 from flowbus.build import Parts
 from flowbus.clock import Clock
-from flowbus.connection import Connection
+from flowbus.connections import Connection
 from flowbus.faults import Fault
 from flowbus.flowfile import FlowFile
 from flowbus.ionode import IoNode

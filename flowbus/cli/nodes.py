@@ -11,7 +11,7 @@ import orjson
 
 from flowbus import plugins
 from flowbus.cli.table import aligned
-from flowbus.connection import ConnectionType
+from flowbus.connections import ConnectionType
 from flowbus.node import NodeType
 from flowbus.plugins import Registry
 from flowbus.problem import near, quoted

@@ -68,7 +68,9 @@ def run(
                 cleaning.enter_context(state)
                 session = Session(checked.flow, registry, state, redactor, wishes, cleaning.close)
                 return session.run()
-        except (ConfigError, StateInUseError, click.ClickException):
+        except ConfigError as error:  # what a file was decoded to may be in it
+            raise ConfigError(redactor.redact(str(error))) from error
+        except StateInUseError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it has to be said in words
             return _bug(error, redactor)

@@ -20,6 +20,7 @@ from flowbus.cli.stopping import GRACE, Stopping
 from flowbus.control import ControlServer
 from flowbus.errors import ConfigError
 from flowbus.flowfile import FlowFile
+from flowbus.logs import running_node
 from flowbus.plugins import Registry
 from flowbus.runtime import Exit, Runtime
 from flowbus.secrets import Redactor
@@ -81,11 +82,12 @@ class Session:
         self._runtime = runtime = Runtime(
             self._flow, self._registry, redactor=self._redactor, drain=self._wishes.drain
         )
-        self._stopping.attach(runtime.stop, self._scope.cancel, self._kill)
+        self._stopping.attach(self._stop, self._cancel, self._kill)
         try:
             async with trio.open_nursery() as nursery:
                 self._start_company(nursery, runtime)
                 await self._run_flow(runtime, nursery)
+                self._stopping.settle()
                 nursery.cancel_scope.cancel()
         finally:
             self._write_report()
@@ -110,16 +112,14 @@ class Session:
 
     async def _stop_after(self, seconds: float) -> None:
         await trio.sleep(seconds)
-        log.info("stopping: the %g s of --for have passed", seconds)
-        self._stopping.ask()
+        self._stopping.ask(f"the {seconds:g} s of --for have passed")
 
     async def _serve_control(self, runtime: Runtime) -> None:
         def status() -> Mapping[str, Any]:
             return {"pid": os.getpid(), "status": self._redactor.redact_tree(runtime.status())}
 
         def stop() -> Mapping[str, Any]:
-            log.info("stopping: asked through the control socket")
-            self._stopping.ask()
+            self._stopping.ask("asked through the control socket")
             return {"stopping": True}
 
         try:
@@ -136,6 +136,15 @@ class Session:
             log.exception("--watch failed; the flow runs on")
 
     # ---- the end
+
+    def _stop(self, why: str) -> None:
+        log.info("stopping: %s", why)
+        if self._runtime is not None:
+            self._runtime.stop()
+
+    def _cancel(self) -> None:
+        log.warning("ending at once: a second signal came")
+        self._scope.cancel()
 
     def _say_end(self, runtime: Runtime) -> None:
         if self._exit is Exit.NO_SOURCE:
@@ -159,9 +168,10 @@ class Session:
     def _kill(self, number: int | None, frame: FrameType | None) -> None:
         if number is not None:
             self._end_hard(128 + number, [])
+        name = running_node()
         where = "" if frame is None else at(frame, frame.f_lineno)
-        found = [] if self._task is None else hanging(self._task)
-        self._end_hard(ExitCode.BUG, [f"the program is busy{where}", *found])
+        who = f"node or connection {name}" if name else "a task"
+        self._end_hard(ExitCode.BUG, [f"{who} holds up the whole program{where}"])
 
     def _end_hard(self, code: int, culprits: list[str]) -> NoReturn:
         """End the process although tasks still run: they were asked, and do not end."""
@@ -170,8 +180,8 @@ class Session:
                 click.echo(f"flowbus: does not end: {self._redactor.redact(culprit)}", err=True)
             if culprits:
                 click.echo(
-                    "flowbus: ended hard. A node or connection that goes on after it was cancelled "
-                    "is a bug: please report these lines to the author of its plugin.",
+                    "flowbus: ended hard. A node or connection that does not end when it is cancelled, "
+                    "or never gives way, is a bug: report these lines to the author of its plugin.",
                     err=True,
                 )
                 self._write_report()

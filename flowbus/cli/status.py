@@ -21,7 +21,7 @@ from flowbus.flowkeys import NAME
 from flowbus.problem import FlowFileError
 from flowbus.storage import Owner, owned, owner_of, state_path, state_root
 
-HEAD = ["NAME", "TYPE", "STATE", "FOR", "IN", "OUT", "REJECTED", "WAITING", "RESTARTS", "CODE", "TEXT"]
+HEAD = ["NAME", "TYPE", "STATE", "FOR", "IN", "OUT", "REJECTED", "QUEUED", "RESTARTS", "CODE", "TEXT"]
 NUMBERS = range(4, 9)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 GRACE = 5.0  # s that tasks have to end after they were cancelled
+OVERDUE = GRACE + 1.0  # s after which nothing in the loop has noticed: the loop itself stands still
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -28,7 +29,8 @@ class Stopping:
         self._asked = False
         self._old: dict[int, Any] = {}
         self._token: trio.lowlevel.TrioToken | None = None
-        self._stop: Callable[[], None] = lambda: None
+        self._why = ""
+        self._stop: Callable[[str], None] = lambda why: None
         self._cancel: Callable[[], None] = lambda: None
         self._kill: Callable[[int | None, FrameType | None], None] = lambda number, frame: None
 
@@ -40,43 +42,47 @@ class Stopping:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        self.settle()
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
     def attach(
         self,
-        stop: Callable[[], None],
+        stop: Callable[[str], None],
         cancel: Callable[[], None],
         kill: Callable[[int | None, FrameType | None], None],
     ) -> None:
         """Say from inside the loop what to call.
 
-        ``stop`` asks the flow to stop, ``cancel`` ends it. ``kill(signal, frame)`` ends the process
+        ``stop(why)`` asks the flow to stop, ``cancel`` ends it. ``kill(signal, frame)`` ends the process
         from inside a signal handler: with the number of a third signal, or with None where the flow
         is overdue and ``frame`` is what runs.
         """
         self._token = trio.lowlevel.current_trio_token()
         self._stop, self._cancel, self._kill = stop, cancel, kill
-        if self._count:  # it came before there was a loop
-            stop()
+        if self._asked:  # a signal came before there was a loop
+            stop(self._why)
         if self._count > 1:
             cancel()
 
-    def ask(self) -> None:
+    def ask(self, why: str) -> None:
         """Stop the flow as the first signal does; again, it does nothing."""
         if not self._asked:
-            self._asked = True
-            signal.setitimer(signal.ITIMER_REAL, self._drain + 2 * GRACE)
-            self._soon(self._stop)
+            self._asked, self._why = True, why
+            signal.setitimer(signal.ITIMER_REAL, self._drain + OVERDUE)
+            self._soon(lambda: self._stop(why))
+
+    def settle(self) -> None:
+        """Stop the timer: the flow has ended."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
         if self._count == 1:
-            self.ask()
+            self.ask(signal.Signals(number).name)
         elif self._count == 2:
             self.signal = number
-            signal.setitimer(signal.ITIMER_REAL, 2 * GRACE)
+            signal.setitimer(signal.ITIMER_REAL, OVERDUE)
             self._soon(self._cancel)
         else:
             self._kill(number, frame)

@@ -6,7 +6,6 @@ import datetime
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 
 import trio
 
@@ -21,12 +20,12 @@ SUMMARY = 1.0  # s
 
 async def watch_lines(runtime: Runtime) -> None:
     """Write lines to stdout until cancelled, or until nobody reads them any more."""
-    peers = {name: peer.cell for name, peer in runtime.parts.connections.items()}
+    parts = runtime.parts
+    peers = [(name, peer.cell) for name, peer in parts.connections.items()]
     try:
         async with trio.open_nursery() as nursery:
-            for name, cell in {**peers, **runtime.parts.cells}.items():
-                redact = runtime.parts.redactor.redact
-                nursery.start_soon(partial(_tell_changes, name, cell, redact))
+            for name, cell in (*peers, *parts.cells.items()):
+                nursery.start_soon(_tell_changes, name, cell, parts.redactor.redact)
             await _tell_sums(runtime)
     except* BrokenPipeError:
         _forget_stdout()

@@ -50,7 +50,7 @@ def draw(runtime: Runtime, rates: Rates, height: int) -> Group:
     table = Table(box=None, pad_edge=False, expand=True)
     for title in ("NAME", "STATE", "CODE"):
         table.add_column(title, no_wrap=True)
-    for title in ("IN/s", "OUT/s", "WAITING", "RESTARTS"):
+    for title in ("IN/s", "OUT/s", "QUEUED", "RESTARTS"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("TEXT", ratio=1, no_wrap=True)
     for row in found[:room]:

@@ -15,7 +15,7 @@ import trio
 from flowbus import plugins
 from flowbus.check import check
 from flowbus.config import Config
-from flowbus.connection import ConnectionType
+from flowbus.connections import ConnectionType
 from flowbus.flowfile import from_value
 from flowbus.message import Message
 from flowbus.node import NodeType, io_node
@@ -138,9 +138,12 @@ class Flow:
         return await self._cell(name).wait_until(lambda status: status.code == code)
 
     async def wait_settled(self) -> None:
-        """Return once nothing is in flight."""
-        while self.runtime.parts.ledger.in_flight:
+        """Return once everything that was put in has been emitted and nothing is in flight."""
+        while self.runtime.parts.ledger.in_flight or self._waits_to_be_emitted():
             await trio.sleep(0.005)
+
+    def _waits_to_be_emitted(self) -> bool:
+        return any(send.statistics().current_buffer_used for send, _ in self._inputs.values())
 
     def report(self) -> dict[str, Any]:
         """Return the report as it would be if the flow ended now."""
