@@ -26,6 +26,7 @@ log = logging.getLogger("flowbus.control")
 
 VERSION = 1
 MAX_CLIENTS = 16
+BACKLOG = 128  # those who are turned away want to hear it
 MAX_LINE = 64 * 1024
 MAX_ANSWER = 64 * 1024 * 1024
 IDLE = 30.0  # s without a whole request
@@ -44,11 +45,14 @@ class ControlServer:
         self._clients = 0
         self._answers: dict[str, tuple[float, bytes]] = {}
 
-    async def serve(self, path: Path) -> None:
+    async def serve(
+        self, path: Path, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Listen at ``path`` until cancelled; where that fails, say so in the log and return."""
         try:
             with _listen(path) as listener:
                 listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
+                task_status.started()
                 await trio.serve_listeners(self.talk, listeners)
         except* OSError as group:
             text = "; ".join(str(error) for error in leaves(group))
@@ -118,7 +122,7 @@ def _listen(path: Path) -> socket.socket:
     try:
         listener.bind(str(path))
         path.chmod(0o600)  # nobody gets in before listen()
-        listener.listen(MAX_CLIENTS)
+        listener.listen(BACKLOG)
     except BaseException:
         listener.close()
         raise
@@ -177,7 +181,7 @@ def ask(path: Path, command: str, timeout: float = 5.0) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.settimeout(timeout)
         try:
-            peer.connect(str(path))
+            _connect(peer, path, deadline)
             with contextlib.suppress(BrokenPipeError):  # it says why before it hangs up
                 peer.sendall(orjson.dumps({"command": command}) + b"\n")
             answer = orjson.loads(_receive_line(peer, deadline))
@@ -190,6 +194,18 @@ def ask(path: Path, command: str, timeout: float = 5.0) -> dict[str, Any]:
     if not answer.get("ok"):
         raise NoAnswerError(str(answer.get("error", "it gave no reason")))
     return answer
+
+
+def _connect(peer: socket.socket, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            peer.connect(str(path))
+        except BlockingIOError:  # too many are waiting to be let in
+            if time.monotonic() > deadline:
+                raise TimeoutError from None
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _receive_line(peer: socket.socket, deadline: float) -> bytes:

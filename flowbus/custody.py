@@ -7,8 +7,9 @@ The rules:
   many have passed as were held: only so can one be told from the others;
 - a message that was in hand alone when the node crashed by a bug is rejected;
 - one that was in hand alone and lost its peer within a second, five times in a row, is a suspect.
-  Then the message behind it goes first: if that one passes, the suspect is poison; if the peer is
-  lost again, the network is to blame, both go back in their old order, and the count starts anew.
+  Then the message behind it goes first. If the peer is lost again, the network is to blame: both
+  go back in their old order and the count starts anew. If it passes, the suspect has one more try;
+  only when that loses the peer too is it poison.
 """
 
 from __future__ import annotations
@@ -98,11 +99,17 @@ class Custody:
         self._suspect: Message | None = None
         self._strikes = 0
         self._probe: Delivery | None = None
+        self._others_pass = False
 
     @property
     def held(self) -> list[Delivery]:
         """What the node has in hand, oldest first."""
         return [delivery for delivery in self._held if delivery.open]
+
+    @property
+    def may_prefetch(self) -> bool:
+        """True if nothing can happen to a message on the wires but to be taken."""
+        return all(wire.ttl is None and wire.when_full == "wait" for wire in self._inbox.wires)
 
     async def take(self, limit: int | None) -> list[Delivery]:
         """Take the next backlog off the inbox; after a crash, one message at a time."""
@@ -124,15 +131,21 @@ class Custody:
     def after_loss(self) -> None:
         """The node has lost its peer: find out whether a message is to blame, give all back."""
         held = self.held
-        alone = held[0] if len(held) == 1 else None
+        quick = self._handed_at is not None and self._clock.now() - self._handed_at <= SECOND
         if self._probe is not None and self._probe.open:
             self._give_back_with_suspect(held, self._probe._wire)
             return
-        quick = self._handed_at is not None and self._clock.now() - self._handed_at <= SECOND
-        if alone is not None and quick:
-            again = alone.message is self._suspect
-            self._suspect = alone.message
-            self._strikes = self._strikes + 1 if again else 1
+        if len(held) == 1 and quick:
+            alone = held[0]
+            if alone.message is not self._suspect:
+                self._forget_suspect()
+                self._suspect = alone.message
+            elif self._others_pass:
+                times = f"{self._strikes + 1} times"
+                alone.reject(POISON, f"the peer was lost {times} within a second of this message")
+                self._forget_suspect()
+                held = []
+            self._strikes += 1
         self._give_back(held)
 
     def after_bug(self, fault: Fault = BUG, text: str = "") -> None:
@@ -177,7 +190,8 @@ class Custody:
 
     async def _take_alone(self) -> Delivery:
         await self._wait_alone()
-        probe = self._take_other() if self._strikes >= STRIKES else None
+        wants_probe = self._strikes >= STRIKES and not self._others_pass
+        probe = self._take_other() if wants_probe else None
         if probe is None:
             wire, (item,) = await self._inbox.take(1)
             delivery = Delivery(*item, wire, self._outlets)
@@ -200,7 +214,8 @@ class Custody:
             return
         self._careful -= 1
         if self._probe is not None:
-            self._condemn()
+            self._probe, self._others_pass = None, True
+            self._careful = max(self._careful, 1)
         elif not self._held[-1].open:
             self._forget_suspect()
         self._held = deque(self.held)
@@ -221,14 +236,6 @@ class Custody:
         if suspect is not None:
             wire.give_back([suspect])
 
-    def _condemn(self) -> None:
-        """The message behind it has passed: the suspect is poison."""
-        for wire in self._inbox.wires:
-            item = None if self._suspect is None else wire.withdraw(self._suspect)
-            if item is not None:
-                text = f"the peer was lost {self._strikes} times within a second of this message"
-                self._outlets.reject(*item, POISON, text)
-        self._forget_suspect()
-
     def _forget_suspect(self) -> None:
-        self._suspect, self._strikes, self._probe = None, 0, None
+        self._suspect, self._strikes = None, 0
+        self._probe, self._others_pass = None, False

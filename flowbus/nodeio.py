@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +25,7 @@ from flowbus.outlets import Outlets
 from flowbus.receipt import End, OnEnd, Receipt, join
 from flowbus.status import State, StatusCell
 from flowbus.supervisor import Kind, judge, leaves
-from flowbus.wire import Wire
+from flowbus.wire import Item, Wire
 
 SLICE = 2_000_000  # ns that a node may go on before the scheduler is let in
 
@@ -152,11 +152,35 @@ class NodeIO:
         line = self._line
         line.emitted += 1
         receipt = Receipt(line, now, on_end)
-        if len(wires) == 1:
-            if not wires[0].put_nowait(message, receipt):
-                await put_all([(wires[0], message, receipt)])
-        else:
+        if len(wires) != 1:
             await self._fan_out(wires, message, receipt)
+        elif not wires[0].put_nowait(message, receipt):
+            await put_all([(wires[0], message, receipt)])
+
+    async def send_many(self, messages: Sequence[Message], outlet: str = "out") -> None:
+        """Begin new messages, in this order; cheaper than :meth:`send` one by one."""
+        now = self._now()
+        if now - self._slice > SLICE:
+            await trio.lowlevel.checkpoint()
+            self._slice = now = self._now()
+        if self._gate.closed:
+            await self._gate.park()
+        wires = self._outlets.wires(outlet)
+        line, moment = self._line, now + self._clock.epoch
+        items: list[Item] = []
+        for message in messages:
+            if message.id:
+                message = message.copy()  # noqa: PLW2901
+            force_setattr(message, "id", next_id())
+            if not message.time:
+                force_setattr(message, "time", moment)
+            items.append((message, Receipt(line, now)))
+        line.emitted += len(items)
+        if len(wires) == 1:
+            await wires[0].put_many(items)
+        else:
+            for message, receipt in items:
+                await self._fan_out(wires, message, receipt)
 
     async def _send_descendant(self, message: Message, outlet: str, ends: list[Delivery]) -> None:
         wires = self._outlets.wires(outlet)
@@ -211,12 +235,27 @@ class NodeIO:
         What it returns descends from its message and leaves in the order of the messages; None
         confirms the message. :class:`Rejected` rejects it; losing the peer puts it back.
         """
-        turn = Turnstile()
         if limit <= 1:
-            await self._work(handle, turn)
+            await self._one_by_one(handle)
+        turn = Turnstile()
         async with trio.open_nursery() as nursery:
             for _ in range(limit):
                 nursery.start_soon(self._work, handle, turn)
+
+    async def _one_by_one(self, handle: Handler) -> None:
+        # Only a plain wire's backlog is taken in one go: what may expire or be dropped stays on it.
+        limit = None if self._custody.may_prefetch else 1
+        while True:
+            for delivery in await self.take_many(limit):
+                leaving = await self._call(handle, delivery)
+                if leaving:
+                    await self._send_result(delivery, leaving)
+                elif delivery.open:
+                    # Nothing to send, or nobody wants it: the node's own work is done.
+                    delivery.confirm()
+                if self._now() - self._slice > SLICE:
+                    await trio.lowlevel.checkpoint()
+                    self._slice = self._now()
 
     async def _work(self, handle: Handler, turn: Turnstile) -> None:
         while True:
@@ -228,7 +267,6 @@ class NodeIO:
                     await turn.wait_for(ticket)
                     await self._send_result(delivery, leaving)
                 elif delivery.open:
-                    # Nothing to send, or nobody wants it: the node's own work is done.
                     delivery.confirm()
             finally:
                 turn.leave(ticket)

@@ -150,18 +150,26 @@ class Wire:
             await self._senders.park()
 
     async def put_many(self, items: list[Item]) -> None:
-        """Take all of ``items`` in order; cheaper than one by one."""
+        """Take all of ``items`` in order; cheaper than one by one.
+
+        The wire has them even if the wait for room is cancelled: they were received.
+        """
         start = 0
-        while start < len(items):
-            room = self.capacity - len(self._queue)
-            if not self._plain or room <= 0:
-                await self.put(*items[start])
-                start += 1
-                continue
-            if not self._queue:
-                self.inbox.mark(self)
-            self._queue.extend(items[start : start + room] if start or room < len(items) else items)
-            start += room
+        try:
+            while start < len(items):
+                room = self.capacity - len(self._queue)
+                if not self._plain or room <= 0:
+                    await self.put(*items[start])
+                    start += 1
+                    continue
+                if not self._queue:
+                    self.inbox.mark(self)
+                self._queue.extend(items[start : start + room] if start or room < len(items) else items)
+                start += room
+        except BaseException:
+            for item in items[start:]:
+                self.force(*item)
+            raise
 
     def force(self, message: Message, receipt: Receipt) -> None:
         """Take what cannot wait, beyond the capacity if need be."""

@@ -8,7 +8,7 @@ from types import FrameType
 import trio
 
 NAMED = ("node ", "connection ", "segment ", "ttl ")
-POLL = 0.1  # s
+POLL = 0.5  # s
 
 
 async def wait_overdue(task: trio.lowlevel.Task, scope: trio.CancelScope, grace: float) -> None:

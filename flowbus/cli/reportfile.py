@@ -19,19 +19,19 @@ class ReportFile:
     def __init__(self, name: str) -> None:
         """Raise OSError where it could not be written."""
         self.path = Path(os.path.realpath(name))  # a symbolic link stays one
-        self._is_plain = _is_plain(self.path)
-        if self._is_plain:
-            descriptor, temporary = self._temporary()
-            os.close(descriptor)
-            Path(temporary).unlink()
-        else:
-            os.close(self._open_stream())
+        self._stream: int | None = None
+        if not _is_plain(self.path):
+            self._stream = _open_stream(self.path)  # kept: a reader would take its end for ours
+            return
+        descriptor, temporary = self._temporary()
+        os.close(descriptor)
+        Path(temporary).unlink()
 
     def write(self, report: Mapping[str, Any]) -> None:
         """Write the report; OSError where that fails, and then the old file is still whole."""
         data = orjson.dumps(report, default=repr, option=orjson.OPT_INDENT_2) + b"\n"
-        if not self._is_plain:
-            with os.fdopen(self._open_stream(), "wb") as stream:
+        if self._stream is not None:
+            with os.fdopen(self._stream, "wb") as stream:
                 stream.write(data)
             return
         descriptor, temporary = self._temporary()
@@ -50,11 +50,12 @@ class ReportFile:
     def _temporary(self) -> tuple[int, str]:
         return tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".tmp", dir=self.path.parent)
 
-    def _open_stream(self) -> int:
-        # Not blocking: a pipe that nobody reads is an error, not a wait.
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        os.set_blocking(descriptor, True)
-        return descriptor
+
+def _open_stream(path: Path) -> int:
+    # Not blocking: a pipe that nobody reads is an error, not a wait.
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _is_plain(path: Path) -> bool:
