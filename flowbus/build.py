@@ -139,7 +139,7 @@ class Parts:
             config, flaws = configure(kind, spec.options, self.flow.base_dir, redactor=self.redactor)
             if config is None:
                 problems = [self.flow.document.problem(flaw, spec.path) for flaw in flaws]
-                raise ConfigError("; ".join(str(problem) for problem in problems))
+                raise ConfigError(self.redactor.redact("; ".join(map(str, problems))))
             return config
 
         return decode

@@ -140,7 +140,7 @@ class ConnectionIO:
         self._faults = faults
         self._link = link
         self.scope = trio.CancelScope()
-        self._details: Callable[[], Mapping[str, Any]] = dict
+        self.shown_details: Callable[[], Mapping[str, Any]] = dict
 
     def connected(self, text: str = "") -> None:
         """Say that the connection does its job."""
@@ -157,12 +157,7 @@ class ConnectionIO:
 
     def details(self, snapshot: Callable[[], Mapping[str, Any]]) -> None:
         """Have ``snapshot()`` shown by ``flowbus status --json``."""
-        self._details = snapshot
-
-    @property
-    def shown_details(self) -> Mapping[str, Any]:
-        """What :meth:`details` was given says now."""
-        return self._details()
+        self.shown_details = snapshot
 
     async def link(self) -> Any:
         """Wait for the link that this connection shares with others of the same ``link_key``."""

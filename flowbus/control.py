@@ -56,7 +56,9 @@ class ControlServer:
                 await trio.serve_listeners(self.talk, listeners)
         except* OSError as group:
             text = "; ".join(str(error) for error in leaves(group))
-            log.warning("no control socket, flowbus status cannot see this flow: %s: %s", path, text)
+            log.warning(
+                "no control socket, flowbus status cannot see this flow: %s: %s", path, text
+            )
 
     async def talk(self, stream: trio.abc.Stream) -> None:
         """Serve one client until it leaves, is idle, or sends what is no request."""
@@ -64,7 +66,9 @@ class ControlServer:
         try:
             async with stream:
                 if self._clients > MAX_CLIENTS:
-                    await _send(stream, _error(f"there are {MAX_CLIENTS} clients already; try again"))
+                    await _send(
+                        stream, _error(f"there are {MAX_CLIENTS} clients already; try again")
+                    )
                 else:
                     await self._converse(stream)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
@@ -101,7 +105,9 @@ class ControlServer:
             return _error('a request is an object like {"command": "status"}')
         if name not in self._commands:
             known = listed(self._commands)
-            return _error(f"unknown command {quoted(name)}{near(name, self._commands)}; known: {known}")
+            return _error(
+                f"unknown command {quoted(name)}{near(name, self._commands)}; known: {known}"
+            )
         return self._run(name)
 
     def _run(self, name: str) -> bytes:
@@ -190,7 +196,9 @@ def ask(path: Path, command: str, timeout: float = 5.0) -> dict[str, Any]:
         except ValueError as error:
             raise NoAnswerError(f"its answer is no JSON: {error}") from None
     if not isinstance(answer, dict) or answer.get("version") != VERSION:
-        raise NoAnswerError("its answer is of another version; use the same flowbus as the flow does")
+        raise NoAnswerError(
+            "its answer is of another version; use the same flowbus as the flow does"
+        )
     if not answer.get("ok"):
         raise NoAnswerError(str(answer.get("error", "it gave no reason")))
     return answer

@@ -212,13 +212,15 @@ class Custody:
                     await delivery._ended.wait()
         if not self._held:
             return
-        self._careful -= 1
+        self._careful = max(0, self._careful - 1)
         if self._probe is not None:
             self._probe, self._others_pass = None, True
             self._careful = max(self._careful, 1)
         elif not self._held[-1].open:
             self._forget_suspect()
-        self._held = deque(self.held)
+        held = self.held
+        self._held.clear()
+        self._held.extend(held)
 
     def _take_other(self) -> Delivery | None:
         """The first message that is not the suspect, off its wire; the suspect keeps its place."""

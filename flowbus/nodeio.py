@@ -69,7 +69,7 @@ class NodeIO:
         self._wires = seat.outlets.by_name
         self._handles: list[Handle] = []
         self._said_ready = False
-        self._details: Callable[[], Mapping[str, Any]] = dict
+        self.shown_details: Callable[[], Mapping[str, Any]] = dict
 
     # ---- how it is
 
@@ -90,12 +90,7 @@ class NodeIO:
 
     def details(self, snapshot: Callable[[], Mapping[str, Any]]) -> None:
         """Have ``snapshot()`` shown by ``flowbus status --json``."""
-        self._details = snapshot
-
-    @property
-    def shown_details(self) -> Mapping[str, Any]:
-        """What :meth:`details` was given says now."""
-        return self._details()
+        self.shown_details = snapshot
 
     async def connection(self, option: str = "connection") -> Any:
         """Wait for the connection that ``option`` names; when it is lost this node is restarted."""

@@ -105,11 +105,14 @@ class Registry:
                 parts[part].add(name, plugin, target)
 
     def faults(self) -> FaultRegistry:
-        """Return the fault registry with the entries of all plugins."""
+        """Return the fault registry with the entries of all plugins; a bad table costs only itself."""
         registry = FaultRegistry(CORE_FAULTS)
         for table in self._fault_tables:
-            if (faults := self._fault_tables.get(table)) is not None:
-                registry.add(faults)
+            try:
+                registry.add(self._fault_tables[table])
+            except Exception as error:  # noqa: BLE001  a stranger's code
+                plugin = self._fault_tables.plugin_of(table) if table in self._fault_tables else table
+                self.failed.setdefault(f"faults of {table}", Failed(plugin, _reason(error)))
         return registry
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowbus.build import Parts
 from flowbus.ledger import Line
 from flowbus.status import Status
+from flowbus.supervisor import describe_error
 
 SECOND = 1e9
 
@@ -36,11 +38,11 @@ def live(parts: Parts, report: dict[str, Any]) -> dict[str, Any]:
         if name in parts.stages:
             shown["busy"] = counters.busy / SECOND
         elif (io := parts.io_nodes[name].io) is not None:
-            shown["details"] = dict(io.shown_details)
+            shown["details"] = _details(io.shown_details, parts)
     for name, shown in report["connections"].items():
         peer = parts.connections[name]
         shown.update(_moment(parts, peer.cell.value))
-        shown["details"] = dict(peer.io.shown_details) if peer.io is not None else {}
+        shown["details"] = {} if peer.io is None else _details(peer.io.shown_details, parts)
     return report
 
 
@@ -64,6 +66,13 @@ def _connection(parts: Parts, name: str) -> dict[str, Any]:
         **_words(parts, peer.cell.value),
         "restarts": peer.counters.restarts,
     }
+
+
+def _details(snapshot: Callable[[], Mapping[str, Any]], parts: Parts) -> Any:
+    try:
+        return parts.redactor.redact_tree(dict(snapshot()))
+    except Exception as error:  # noqa: BLE001  a plugin's bug must not cost the whole status
+        return {"error": describe_error(error)}
 
 
 def _words(parts: Parts, status: Status) -> dict[str, str]:

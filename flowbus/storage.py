@@ -95,7 +95,9 @@ class StateDirectory:
             lock = _lock(path / LOCK)
         except OSError as error:
             why = error.strerror or error
-            raise ConfigError(f"cannot use the state directory {path}: {why}; {ELSEWHERE}") from error
+            raise ConfigError(
+                f"cannot use the state directory {path}: {why}; {ELSEWHERE}"
+            ) from error
         if lock is None:
             raise StateInUseError(path, owner_of(path).pid)
         socket = socket_path(path, environ)
@@ -125,7 +127,10 @@ class StateDirectory:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 

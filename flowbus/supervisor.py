@@ -77,6 +77,11 @@ def judge(error: BaseException) -> Verdict:
     return max((_judge_one(leaf) for leaf in causes), key=lambda verdict: verdict.kind.value)
 
 
+def worst(error: BaseException) -> BaseException:
+    """Return the leaf that decided what :func:`judge` said."""
+    return max(leaves(error), key=lambda leaf: (not isinstance(leaf, trio.Cancelled), _judge_one(leaf).kind.value))
+
+
 def _judge_one(error: BaseException) -> Verdict:
     if isinstance(error, Rejected):
         kind = Kind.LOST if error.fault.temporary else Kind.REFUSED
@@ -148,7 +153,8 @@ async def supervise(
                 raise
             verdict = judge(error)
             if verdict.kind is Kind.BUG or verdict.kind is Kind.REFUSED:
-                log.exception("crashed: %s", verdict.text)
+                # One traceback that matters, not the nest of groups around it.
+                log.error("crashed: %s", verdict.text, exc_info=worst(error))
         else:
             cell.set(State.STOPPED, text="ended")
             return

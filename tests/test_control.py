@@ -84,12 +84,11 @@ async def test_garbage_gets_an_error_and_the_client_may_go_on(line: bytes) -> No
 
 
 async def test_a_line_that_is_too_long_gets_an_error_and_the_end() -> None:
-    async with client() as stream:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send_for_ever, stream)
-            answer = (await answers(stream))[0]
-            assert await stream.receive_some() == b""
-            nursery.cancel_scope.cancel()
+    async with client() as stream, trio.open_nursery() as nursery:
+        nursery.start_soon(send_for_ever, stream)
+        answer = (await answers(stream))[0]
+        assert await stream.receive_some() == b""
+        nursery.cancel_scope.cancel()
     assert f"longer than {control.MAX_LINE}" in answer["error"]
 
 
@@ -102,7 +101,10 @@ async def send_for_ever(stream: Stream) -> None:
 
 
 async def test_a_client_that_half_closes_gets_its_answer(tmp_path: Path) -> None:
-    async with listening(server(), tmp_path / "s") as path, await trio.open_unix_socket(path) as peer:
+    async with (
+        listening(server(), tmp_path / "s") as path,
+        await trio.open_unix_socket(path) as peer,
+    ):
         await peer.send_all(b'{"command": "status"}')
         await peer.send_eof()
         assert (await answers(peer))[0]["ok"]
@@ -117,7 +119,9 @@ async def test_an_idle_client_is_told_and_let_go(autojump_clock: trio.testing.Mo
     assert "no request" in answer["error"]
 
 
-async def test_a_client_that_does_not_read_is_let_go(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_does_not_read_is_let_go(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     mine, theirs = trio.testing.lockstep_stream_pair()
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
@@ -182,9 +186,7 @@ async def test_a_flood_of_questions_is_answered_from_one_look() -> None:
 async def listening(of: ControlServer, path: Path) -> AsyncIterator[str]:
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(of.serve, path)
-            while not path.exists():
-                await trio.sleep(0.001)
+            await nursery.start(of.serve, path)
             yield str(path)
             nursery.cancel_scope.cancel()
 
@@ -239,7 +241,12 @@ def test_ask_does_not_wait_for_ever(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "said"),
-    [(b"hello\n", "no JSON"), (b"", "no JSON"), (b"[]\n", "another version"), (b'{"version": 2}\n', "another")],
+    [
+        (b"hello\n", "no JSON"),
+        (b"", "no JSON"),
+        (b"[]\n", "another version"),
+        (b'{"version": 2}\n', "another"),
+    ],
 )
 def test_ask_does_not_take_anything_for_an_answer(tmp_path: Path, sent: bytes, said: str) -> None:
     async def main() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from flowbus import storage
 from flowbus.errors import ConfigError
 from flowbus.storage import (
     LONGEST_SOCKET_PATH,
@@ -64,7 +63,7 @@ def test_without_a_home_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatc
     def no_home() -> Path:
         raise RuntimeError
 
-    monkeypatch.setattr(storage.Path, "home", no_home)
+    monkeypatch.setattr(Path, "home", no_home)
     with pytest.raises(ConfigError, match="--state-dir"):
         state_path("demo", {})
 

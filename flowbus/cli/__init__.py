@@ -80,9 +80,13 @@ def _plugin_command(name: str) -> click.Command | None:
         return command
     failed = registry.failed.get(name)
     if failed is None:
-        raise ConfigError(f"the command {name} of a plugin is a {type(command).__name__}, no click command")
+        raise ConfigError(
+            f"the command {name} of a plugin is a {type(command).__name__}, no click command"
+        )
     step = f"; install it with: {failed.install}" if failed.install else ""
-    raise ConfigError(f"the command {name} of {failed.plugin} cannot be used: {failed.reason}{step}")
+    raise ConfigError(
+        f"the command {name} of {failed.plugin} cannot be used: {failed.reason}{step}"
+    )
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:

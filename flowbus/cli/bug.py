@@ -23,7 +23,10 @@ def tell(
         click.echo(redact(full_traceback(error)), err=True)
     for leaf in leaves(error):
         text = " ".join(str(leaf).split())
-        click.echo(redact(f"flowbus: internal error: {type(leaf).__name__}: {text}{_place(leaf)}"), err=True)
+        click.echo(
+            redact(f"flowbus: internal error: {type(leaf).__name__}: {text}{_place(leaf)}"),
+            err=True,
+        )
     click.echo(f"This is a bug in flowbus ({_versions()}). {where_to_report()}", err=True)
 
 

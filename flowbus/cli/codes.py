@@ -40,7 +40,9 @@ def _registry() -> FaultRegistry:
 
 
 def _words(registry: FaultRegistry) -> list[str]:
-    return [word for fault in registry.values() for word in (fault.code, fault.name, *fault.aliases)]
+    return [
+        word for fault in registry.values() for word in (fault.code, fault.name, *fault.aliases)
+    ]
 
 
 def _table(faults: list[Fault]) -> str:

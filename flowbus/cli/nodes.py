@@ -64,7 +64,9 @@ def _described(
         try:
             yield describe(kind)
         except TypeError as error:  # a config type that no flow file could fill
-            failed.append({"name": name, "plugin": kind.plugin, "reason": str(error), "install": ""})
+            failed.append(
+                {"name": name, "plugin": kind.plugin, "reason": str(error), "install": ""}
+            )
 
 
 def describe(kind: Kind) -> dict[str, Any]:
@@ -128,7 +130,10 @@ def overview(shown: Mapping[str, list[dict[str, Any]]]) -> str:
         if rows:
             lines += [*aligned([[title, "PLUGIN", "SUMMARY"], *rows]), ""]
     if not lines:
-        lines = ["No node type is installed. pip install 'flowbus[all]' brings those of flowbus.", ""]
+        lines = [
+            "No node type is installed. pip install 'flowbus[all]' brings those of flowbus.",
+            "",
+        ]
     if shown["failed"]:
         lines += ["Not usable:", *("  " + _failed_text(failed) for failed in shown["failed"]), ""]
     return "\n".join(lines[:-1])

@@ -18,11 +18,12 @@ class ReportFile:
 
     def __init__(self, name: str) -> None:
         """Raise OSError where it could not be written."""
-        self.path = Path(os.path.realpath(name))  # a symbolic link stays one
+        self.path = Path(name)
         self._stream: int | None = None
         if not _is_plain(self.path):
             self._stream = _open_stream(self.path)  # kept: a reader would take its end for ours
             return
+        self.path = self.path.resolve()  # a symbolic link stays one
         descriptor, temporary = self._temporary()
         os.close(descriptor)
         Path(temporary).unlink()

@@ -92,7 +92,9 @@ def _report(name: str | None) -> ReportFile | None:
         return ReportFile(name)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise click.BadParameter(f"{name} cannot be written: {why}", param_hint="--report") from None
+        raise click.BadParameter(
+            f"{name} cannot be written: {why}", param_hint="--report"
+        ) from None
 
 
 def _watch() -> Watch:
@@ -105,7 +107,9 @@ def _watch() -> Watch:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        raise ConfigError("--watch needs rich on a terminal: pip install 'flowbus[watch]'") from None
+        raise ConfigError(
+            "--watch needs rich on a terminal: pip install 'flowbus[watch]'"
+        ) from None
     return watch_table
 
 

@@ -21,7 +21,19 @@ from flowbus.flowkeys import NAME
 from flowbus.problem import FlowFileError
 from flowbus.storage import Owner, owned, owner_of, state_path, state_root
 
-HEAD = ["NAME", "TYPE", "STATE", "FOR", "IN", "OUT", "REJECTED", "QUEUED", "RESTARTS", "CODE", "TEXT"]
+HEAD = [
+    "NAME",
+    "TYPE",
+    "STATE",
+    "FOR",
+    "IN",
+    "OUT",
+    "REJECTED",
+    "QUEUED",
+    "RESTARTS",
+    "CODE",
+    "TEXT",
+]
 NUMBERS = range(4, 9)
 
 
@@ -91,8 +103,12 @@ def look(path: Path, wanted: str) -> dict[str, Any]:
         raise SilentError(f"the flow {owner.flow} (process {owner.pid}): {error}") from None
     except OSError:
         if _is_alive(owner.pid):
-            text = f"process {owner.pid} seems to run the flow {owner.flow} but has no control socket"
-            raise SilentError(f"{text}; it may be starting: try again, or look at its log") from None
+            text = (
+                f"process {owner.pid} seems to run the flow {owner.flow} but has no control socket"
+            )
+            raise SilentError(
+                f"{text}; it may be starting: try again, or look at its log"
+            ) from None
         raise NotRunningError(_not_running(path, wanted, owner)) from None
     return {**answer["status"], "pid": owner.pid, "state_dir": str(path)}
 
@@ -109,7 +125,9 @@ def _is_alive(pid: int) -> bool:
 
 def _not_running(path: Path, wanted: str, owner: Owner | None = None) -> str:
     last = "" if owner is None else f" (process {owner.pid} ran it and was killed)"
-    file = (owner.file if owner is not None else "") or (wanted if Path(wanted).is_file() else "FLOW")
+    file = (owner.file if owner is not None else "") or (
+        wanted if Path(wanted).is_file() else "FLOW"
+    )
     what = f"the flow {wanted} does not run" if wanted else "no flow runs there"
     chosen = f" --state-dir {path}" if not wanted else ""
     return (
@@ -134,7 +152,9 @@ def _list(as_json: bool) -> None:
     elif found:
         click.echo("\n".join(overview(found)))
     else:
-        click.echo(f"No flow runs that keeps its state under {root}. Start one with: flowbus run FLOW")
+        click.echo(
+            f"No flow runs that keeps its state under {root}. Start one with: flowbus run FLOW"
+        )
 
 
 def overview(found: list[dict[str, Any]]) -> list[str]:
@@ -153,7 +173,11 @@ def table(shown: Mapping[str, Any], now: float) -> str:
     """Return the status of a flow as text; ``now`` in Unix seconds."""
     lines = [HEAD, *(_cells(row, now) for row in rows(shown))]
     head = f"{shown['flow']}: process {shown['pid']}, running for {age(shown['seconds'])}"
-    counts = (f"{count} {key.replace('_', ' ')}" for key, count in shown["ledger"].items() if key != "sources")
+    counts = (
+        f"{count} {key.replace('_', ' ')}"
+        for key, count in shown["ledger"].items()
+        if key != "sources"
+    )
     return "\n".join([head, "", *aligned(lines, NUMBERS), "", "Messages: " + ", ".join(counts)])
 
 

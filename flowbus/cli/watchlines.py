@@ -54,7 +54,9 @@ async def _tell_sums(runtime: Runtime) -> None:
             rate((ledger[key] - before[key]) / (now - since)) for key in ("emitted", "confirmed")
         )
         flight = f"{ledger['in_flight']} in flight, {ledger['rejected']} rejected"
-        _write(f"{status['flow']}: {states(rows(status))}; {new} msg/s in, {done} confirmed; {flight}")
+        _write(
+            f"{status['flow']}: {states(rows(status))}; {new} msg/s in, {done} confirmed; {flight}"
+        )
         before, since = ledger, now
 
 
