@@ -31,12 +31,11 @@ def codes(code: str | None) -> None:
 
 
 def _registry() -> FaultRegistry:
-    try:
-        return plugins.installed().faults()
-    except Exception as error:  # noqa: BLE001 - whatever a plugin's table does, ours can be shown
-        text = f"{type(error).__name__}: {error}"
-        click.echo(f"warning: the fault codes of plugins cannot be read: {text}", err=True)
-        return FaultRegistry()
+    registry = plugins.installed()
+    faults = registry.faults()
+    for name, failed in registry.failed.items():
+        click.echo(f"warning: {name} ({failed.plugin}) cannot be read: {failed.reason}", err=True)
+    return faults
 
 
 def _words(registry: FaultRegistry) -> list[str]:

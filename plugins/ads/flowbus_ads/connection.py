@@ -1,0 +1,107 @@
+"""The connection type ``ads``: one device behind an ADS router."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import trio
+from msgspec import Meta
+
+from flowbus import Config, ConnectionIO, connection
+from flowbus_ads import faults
+from flowbus_ads.client import AdsClient
+from flowbus_ads.link import AmsLink, default_net_id, open_link
+from flowbus_ads.protocol.address import parse_net_id
+from flowbus_ads.protocol.constants import PORT, AdsState
+
+_Port = Meta(ge=1, le=65535)
+_Seconds = Meta(gt=0, le=3600)
+
+
+class AdsConfig(Config):
+    """A TwinCAT PLC or another ADS device."""
+
+    host: Annotated[str, Meta(min_length=1, description="IP address or name of the PLC.")]
+    net_id: Annotated[
+        str | None,
+        Meta(description="AMS NetId of the device; absent: the PLC's IP address and .1.1."),
+    ] = None
+    port: Annotated[
+        int, _Port, Meta(description="AMS port: 851 is the first TwinCAT 3 PLC runtime.")
+    ] = 851
+    tcp_port: Annotated[int, _Port, Meta(description="TCP port of the ADS router.")] = PORT
+    source_net_id: Annotated[
+        str | None,
+        Meta(
+            description="Own AMS NetId, as the PLC's route names it; absent: the own IP address and .1.1."
+        ),
+    ] = None
+    source_port: Annotated[
+        Annotated[int, _Port] | None, Meta(description="Own AMS port; absent: one that is free.")
+    ] = None
+    timeout: Annotated[float, _Seconds, Meta(description="Seconds to wait for an answer.")] = 2.0
+    connect_timeout: Annotated[
+        float, _Seconds, Meta(description="Seconds to wait for the TCP connection.")
+    ] = 5.0
+    heartbeat: Annotated[
+        float, _Seconds, Meta(description="Seconds between looks at state and symbol version.")
+    ] = 2.0
+    encoding: Annotated[
+        Literal["cp1252", "utf-8"], Meta(description="How a STRING's bytes are read and written.")
+    ] = "cp1252"
+
+    def __post_init__(self) -> None:
+        for net_id in (self.net_id, self.source_net_id):
+            if net_id is not None:
+                parse_net_id(net_id)
+
+
+async def open_ads_link(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AmsLink]:
+    """Hold the one TCP connection to a router; the newest of a host wins, so there is only one."""
+    async with open_link(
+        config.host, config.tcp_port,
+        connect_timeout=config.connect_timeout, source_net_id=config.source_net_id,
+    ) as link:  # fmt: skip
+        io.connected(link.place)
+        yield link
+
+
+@connection("ads", link=open_ads_link, link_key=lambda config: (config.host, config.tcp_port))
+async def ads(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AdsClient]:
+    """Beckhoff TwinCAT over ADS; every connection to one host shares one TCP connection."""
+    link: AmsLink = await io.link()
+    net_id = config.net_id or default_net_id(link.peer)
+    client = AdsClient(
+        link, net_id, config.port,
+        timeout=config.timeout, heartbeat=config.heartbeat, encoding=config.encoding,
+        source_net_id=config.source_net_id, source_port=config.source_port,
+    )  # fmt: skip
+    await client.start()
+    where = f"{net_id}:{config.port} at {link.place}"
+
+    def show() -> None:
+        text = f"{where}, {client.state.name}"
+        if client.state == AdsState.RUN or not client.has_symbols:
+            io.connected(text)
+        else:
+            io.degraded(faults.PLC_NOT_RUNNING, text)
+
+    client.on_state = show
+    io.details(lambda: _details(client, link))
+    show()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.run)
+            yield client
+            nursery.cancel_scope.cancel()
+    finally:
+        client.release()
+
+
+def _details(client: AdsClient, link: AmsLink) -> dict[str, Any]:
+    return {
+        "state": client.state.name, "symbol_version": client.version, "renewals": client.renewals,
+        "sum_commands": client.target.has_sums, "requests": link.requests,
+        "late_answers": link.late_answers, "unknown_notifications": link.notes.unknown,
+    }  # fmt: skip

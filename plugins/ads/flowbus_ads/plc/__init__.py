@@ -1,0 +1,1 @@
+"""A simulated PLC without I/O: requests in, answers and due notifications out."""

@@ -1,0 +1,265 @@
+"""The ADS services of a simulated PLC: one request frame in, one answer out.
+
+Answers follow what TwinCAT does where clients depend on it: names without regard to case, a text
+read returns at most its size, a stale handle gives 0x711, an unknown one 0x710.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from flowbus_ads.plc.memory import Place, PlcMemory
+from flowbus_ads.plc.notes import Note, NoteBook, Outgoing, Owner
+from flowbus_ads.plc.sums import SumServices
+from flowbus_ads.protocol import commands
+from flowbus_ads.protocol.address import ams_port
+from flowbus_ads.protocol.ams import HEADER, Frame
+from flowbus_ads.protocol.constants import RESPONSE, AdsState, Command, ErrorCode, Group, TransMode
+from flowbus_ads.protocol.errors import ProtocolError
+from flowbus_ads.protocol.symbols import UploadInfo, encode_entry, encode_upload_info
+
+_SYSTEM_SERVICE: Final = 10000
+_MAX_HANDLES: Final = 100_000
+_MAX_NOTES: Final = 10_000
+Outcome = bytes | ErrorCode
+
+
+class SimulatedPlc:
+    """Symbols, handles, notifications and state of one device, shared by all its clients.
+
+    ``writes`` collects (symbol, value) of what clients have written until someone takes it.
+    ``requests`` and ``write_requests`` count what came in.
+    """
+
+    def __init__(
+        self, net_id: bytes, port: int, memory: PlcMemory, *,
+        name: str = "flowbus PLC", first_handle: int = 0x1000,
+    ) -> None:  # fmt: skip
+        self.net_id, self.port, self.memory = net_id, port, memory
+        self.info = commands.DeviceInfo(name, 3, 1, 4024)
+        self.state, self.device_state = AdsState.RUN, 0
+        self.version = 1
+        self.sums_enabled = True
+        self.notes = NoteBook()
+        self.writes: list[tuple[str, Any]] = []
+        self.requests = 0
+        self.write_requests = 0
+        self._handles: dict[int, Place] = {}
+        self._stale: set[int] = set()
+        self._next_handle = first_handle
+        self._sums = SumServices(self)
+        self._commands: dict[int, Callable[[Owner, Frame], bytes]] = {
+            Command.READ_DEVICE_INFO: self._device_info,
+            Command.READ: self._read,
+            Command.WRITE: self._write,
+            Command.READ_STATE: self._read_state,
+            Command.WRITE_CONTROL: self._write_control,
+            Command.ADD_NOTIFICATION: self._add_note,
+            Command.DELETE_NOTIFICATION: self._delete_note,
+            Command.READ_WRITE: self._read_write,
+        }
+
+    def answer(self, owner: Owner, frame: Frame) -> bytes:
+        """Return the frame that answers a request of connection ``owner``."""
+        self.requests += 1
+        error = self._route(frame)
+        if error:
+            data = b""
+        else:
+            try:
+                data = self._commands[frame.command](owner, frame)
+            except ProtocolError:
+                data = commands.read_response(ErrorCode.INVALID_SIZE)
+        size = len(data)
+        head = HEADER.pack(
+            0, 32 + size, frame.source, frame.target, frame.command, RESPONSE, size, error,
+            frame.invoke_id,
+        )  # fmt: skip
+        return head + data
+
+    def online_change(self, filetime: int) -> list[Outgoing]:
+        """Raise the symbol version, make every handle stale and end the notifications behind them."""
+        self.version = (self.version + 1) & 0xFF
+        self._stale.update(self._handles)
+        self._handles.clear()
+        return self.notes.end_by_handle(filetime)
+
+    def drop_owner(self, owner: Owner) -> None:
+        """Forget a client whose connection has closed."""
+        self.notes.drop_owner(owner)
+
+    # ---- services by index, used by single and sum commands
+
+    def read_index(self, group: int, offset: int, length: int) -> Outcome:
+        """Read ``length`` bytes."""
+        if group == Group.SYM_VALUE_BY_HANDLE:
+            place = self._handles.get(offset)
+            if place is None:
+                return self._bad_handle(offset)
+            return self.memory.read(place.group, place.offset, min(length, place.size))
+        if group in _TABLES:
+            return _TABLES[group](self, length)
+        return self.memory.read(group, offset, length)
+
+    def write_index(self, group: int, offset: int, value: bytes) -> ErrorCode:
+        """Write bytes and note which symbols have changed."""
+        if group == Group.SYM_RELEASE_HANDLE:
+            return self._release(value)
+        self.write_requests += 1
+        if group != Group.SYM_VALUE_BY_HANDLE:
+            result = self.memory.write(group, offset, value)
+            if not result:
+                self._wrote(self.memory.touched(group, offset, len(value)))
+            return result
+        place = self._handles.get(offset)
+        if place is None:
+            return self._bad_handle(offset)
+        if len(value) > place.size or (len(value) < place.size and not place.is_text):
+            return ErrorCode.INVALID_SIZE
+        self.memory.write(place.group, place.offset, value)
+        self._wrote([place])
+        return ErrorCode.NONE
+
+    def read_write_index(self, group: int, offset: int, length: int, value: bytes) -> Outcome:
+        """Write bytes, read up to ``length`` bytes: the services by name."""
+        by_name = _BY_NAME.get(group)
+        if by_name is None:
+            return ErrorCode.INVALID_GROUP
+        name = value.split(b"\0", 1)[0].decode("cp1252", "replace")
+        place = self.memory.find(name)
+        if place is None:
+            return ErrorCode.SYMBOL_NOT_FOUND
+        answer = by_name(self, place)
+        if isinstance(answer, bytes) and len(answer) > length:
+            return ErrorCode.INVALID_SIZE
+        return answer
+
+    def add_note(self, owner: Owner, frame: Frame, spec: commands.NoteSpec) -> tuple[int, int]:
+        """Take in a notification; (result, handle)."""
+        group, offset, handle = spec.group, spec.offset, None
+        if group == Group.SYM_VALUE_BY_HANDLE:
+            place = self._handles.get(offset)
+            if place is None:
+                return self._bad_handle(offset), 0
+            if spec.length > place.size:
+                return ErrorCode.INVALID_SIZE, 0
+            group, offset, handle = place.group, place.offset, spec.offset
+        value = self.memory.read(group, offset, spec.length)
+        if not isinstance(value, bytes):
+            return value, 0
+        if spec.mode not in (TransMode.CYCLIC, TransMode.ON_CHANGE):
+            return ErrorCode.TRANSMODE_NOT_SUPPORTED, 0
+        if len(self.notes) >= _MAX_NOTES:
+            return ErrorCode.NO_MORE_HANDLES, 0
+        note = Note(
+            0, owner, frame.source, frame.target, group, offset, spec.length, spec.mode,
+            spec.cycle_time / 1e7, spec.max_delay / 1e7, handle,
+        )  # fmt: skip
+        return 0, self.notes.add(note)
+
+    # ---- the commands
+
+    def _route(self, frame: Frame) -> int:
+        if frame.target[:6] != self.net_id:
+            return ErrorCode.TARGET_MACHINE_NOT_FOUND
+        port = ams_port(frame.target)
+        if port == self.port:
+            return 0 if frame.command in self._commands else ErrorCode.UNKNOWN_COMMAND
+        state_only = frame.command in (Command.READ_STATE, Command.READ_DEVICE_INFO)
+        return 0 if port == _SYSTEM_SERVICE and state_only else ErrorCode.TARGET_PORT_NOT_FOUND
+
+    def _device_info(self, owner: Owner, frame: Frame) -> bytes:
+        return commands.device_info_response(self.info)
+
+    def _read_state(self, owner: Owner, frame: Frame) -> bytes:
+        return commands.state_response(self.state, self.device_state)
+
+    def _write_control(self, owner: Owner, frame: Frame) -> bytes:
+        state, self.device_state, _ = commands.parse_control_request(frame.data)
+        if state == AdsState.RESET:
+            state = AdsState.STOP
+        if state not in (AdsState.RUN, AdsState.STOP, AdsState.CONFIG):
+            return commands.result_response(ErrorCode.INVALID_STATE)
+        self.state = AdsState(state)
+        return commands.result_response(0)
+
+    def _read(self, owner: Owner, frame: Frame) -> bytes:
+        return _answered(self.read_index(*commands.parse_read_request(frame.data)))
+
+    def _write(self, owner: Owner, frame: Frame) -> bytes:
+        return commands.result_response(self.write_index(*commands.parse_write_request(frame.data)))
+
+    def _read_write(self, owner: Owner, frame: Frame) -> bytes:
+        group, offset, length, value = commands.parse_read_write_request(frame.data)
+        if Group.SUM_READ <= group <= Group.SUM_DELETE_NOTIFICATION:
+            if not self.sums_enabled:
+                return commands.read_response(ErrorCode.SERVICE_NOT_SUPPORTED)
+            return _answered(self._sums.answer(owner, frame, group, offset, value))
+        return _answered(self.read_write_index(group, offset, length, value))
+
+    def _add_note(self, owner: Owner, frame: Frame) -> bytes:
+        spec = commands.parse_add_note_request(frame.data)
+        return commands.handle_response(*self.add_note(owner, frame, spec))
+
+    def _delete_note(self, owner: Owner, frame: Frame) -> bytes:
+        known = self.notes.delete(commands.parse_u32(frame.data, "notification handle"))
+        return commands.result_response(0 if known else ErrorCode.NOTIFICATION_HANDLE_INVALID)
+
+    # ---- names and handles
+
+    def new_handle(self, place: Place) -> Outcome:
+        """Give out a handle for a place."""
+        if len(self._handles) >= _MAX_HANDLES:
+            return ErrorCode.NO_MORE_HANDLES
+        handle = self._next_handle
+        self._next_handle += 1
+        self._handles[handle] = place
+        return handle.to_bytes(4, "little")
+
+    def _release(self, value: bytes) -> ErrorCode:
+        handle = commands.parse_u32(value, "handle")
+        self._stale.discard(handle)
+        known = self._handles.pop(handle, None)
+        return ErrorCode.NONE if known else ErrorCode.SYMBOL_NOT_FOUND
+
+    def _bad_handle(self, handle: int) -> ErrorCode:
+        stale = handle in self._stale
+        return ErrorCode.SYMBOL_VERSION_INVALID if stale else ErrorCode.SYMBOL_NOT_FOUND
+
+    def _wrote(self, places: list[Place]) -> None:
+        for place in places:
+            self.writes.append((place.name, place.codec.decode(self.memory.raw(place))))
+
+    def upload(self) -> bytes:
+        """Return the symbol table."""
+        return b"".join([encode_entry(self.memory.entry(place)) for place in self.memory])
+
+    def upload_info(self, *, extended: bool) -> bytes:
+        """Return the sizes of the symbol table."""
+        return encode_upload_info(
+            UploadInfo(len(self.memory), len(self.upload())), extended=extended
+        )
+
+
+def _answered(outcome: Outcome) -> bytes:
+    if isinstance(outcome, bytes):
+        return commands.read_response(0, outcome)
+    return commands.read_response(outcome)
+
+
+_TABLES: Final[dict[int, Callable[[SimulatedPlc, int], Outcome]]] = {
+    Group.SYM_VERSION: lambda plc, length: bytes((plc.version,)),
+    Group.SYM_UPLOAD: lambda plc, length: plc.upload()[:length],
+    Group.SYM_UPLOAD_INFO: lambda plc, length: plc.upload_info(extended=False)[:length],
+    Group.SYM_UPLOAD_INFO2: lambda plc, length: plc.upload_info(extended=True)[:length],
+    Group.DATATYPE_UPLOAD: lambda plc, length: b"",
+}
+_BY_NAME: Final[dict[int, Callable[[SimulatedPlc, Place], Outcome]]] = {
+    Group.SYM_HANDLE_BY_NAME: SimulatedPlc.new_handle,
+    Group.SYM_VALUE_BY_NAME: lambda plc, place: plc.memory.raw(place),
+    Group.SYM_INFO_BY_NAME: lambda plc, place: commands.read_request(
+        place.group, place.offset, place.size
+    ),
+    Group.SYM_INFO_BY_NAME_EX: lambda plc, place: encode_entry(plc.memory.entry(place)),
+}

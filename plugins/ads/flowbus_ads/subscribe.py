@@ -1,0 +1,130 @@
+"""The node ``ads-subscribe``: notifications of the PLC become messages."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated, Any, Literal
+
+import trio
+from msgspec import Meta
+
+from flowbus import Config, Message, NodeIO, io_node
+from flowbus_ads import faults
+from flowbus_ads.addresses import AdsRef, IndexAddress
+from flowbus_ads.client import AdsClient
+from flowbus_ads.protocol.constants import TransMode
+from flowbus_ads.protocol.notifications import filetime_to_ns
+from flowbus_ads.subscriptions import Subscription, Terms
+
+_SHOW_EVERY = 1.0
+_MODES = {"on-change": TransMode.ON_CHANGE, "cyclic": TransMode.CYCLIC}
+
+
+class AdsSubscribe(Config):
+    """Send a message for each change, or each cycle, of PLC symbols."""
+
+    connection: Annotated[AdsRef, Meta(description="Name of the ads connection.")]
+    symbols: Annotated[
+        tuple[str | IndexAddress, ...],
+        Meta(min_length=1, description="Symbol names, or {group, offset, type}."),
+    ]
+    mode: Annotated[
+        Literal["on-change", "cyclic"], Meta(description="Send on change, or in every cycle.")
+    ] = "on-change"
+    cycle_time: Annotated[
+        float, Meta(ge=0, le=400, description="Seconds between two looks of the PLC at the value.")
+    ] = 0.1
+    max_delay: Annotated[
+        float, Meta(ge=0, le=400, description="Seconds for which the PLC may collect samples.")
+    ] = 0.0
+    buffer: Annotated[
+        int,
+        Meta(
+            ge=1, le=10_000_000, description="Samples held while the flow is slower than the PLC."
+        ),
+    ] = 10_000
+    when_full: Annotated[
+        Literal["drop-oldest", "drop-newest"], Meta(description="What a full buffer drops.")
+    ] = "drop-oldest"
+
+
+Sample = tuple[str, int, Any]
+
+
+class SampleBuffer:
+    """Samples between the network, which cannot wait, and the flow. Bounded; drops are counted."""
+
+    def __init__(self, size: int, when_full: str) -> None:
+        self.dropped = 0
+        self.received = 0
+        self._size, self._drop_oldest = size, when_full == "drop-oldest"
+        self._samples: deque[Sample] = deque()
+        self._waiting: trio.lowlevel.Task | None = None
+
+    def put(self, name: str, filetime: int, value: Any) -> None:
+        """Take in a sample; never waits."""
+        self.received += 1
+        if len(self._samples) >= self._size:
+            self.dropped += 1
+            if not self._drop_oldest:
+                return
+            self._samples.popleft()
+        self._samples.append((name, filetime, value))
+        task, self._waiting = self._waiting, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    async def take(self) -> Sample:
+        """Return the oldest sample. For one task."""
+        if not self._samples:
+            self._waiting = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._give_up)
+        return self._samples.popleft()
+
+    def _give_up(self, _: Any) -> trio.lowlevel.Abort:
+        self._waiting = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+@io_node("ads-subscribe")
+async def ads_subscribe(config: AdsSubscribe, io: NodeIO) -> None:
+    """Send PLC values as they change: topic is the symbol, time the PLC's own."""
+    plc: AdsClient = await io.connection()
+    buffer = SampleBuffer(config.buffer, config.when_full)
+    terms = Terms(_MODES[config.mode], config.cycle_time, config.max_delay)
+    async with plc.subscribe(config.symbols, buffer.put, terms) as subscription:
+        io.details(lambda: _details(subscription, buffer))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_show, io, subscription, buffer)
+            while True:
+                name, filetime, value = await buffer.take()
+                await io.send(Message(value, name, time=filetime_to_ns(filetime)))
+
+
+async def _show(io: NodeIO, subscription: Subscription, buffer: SampleBuffer) -> None:
+    """Keep the status true: symbols that are missing, samples that were dropped lately."""
+    changed = trio.Event()
+    seen = 0
+    while True:
+        subscription.changed = changed.set
+        dropped = buffer.dropped
+        if subscription.missing:
+            io.degraded(faults.SYMBOLS_MISSING, _missing(subscription))
+        elif dropped > seen:
+            io.degraded(faults.SAMPLES_DROPPED, f"{dropped} samples dropped since the start")
+        else:
+            io.connected(f"{dropped} samples dropped since the start" if dropped else "")
+        seen = dropped
+        with trio.move_on_after(_SHOW_EVERY):
+            await changed.wait()
+            changed = trio.Event()
+
+
+def _missing(subscription: Subscription) -> str:
+    reasons = [why.text for why in subscription.missing.values()]
+    return reasons[0] if len(reasons) == 1 else f"{len(reasons)} symbols, such as {reasons[0]}"
+
+
+def _details(subscription: Subscription, buffer: SampleBuffer) -> dict[str, Any]:
+    missing = {name: why.text for name, why in subscription.missing.items()}
+    return {"received": buffer.received, "dropped": buffer.dropped, "missing": missing}

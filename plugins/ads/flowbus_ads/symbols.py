@@ -1,0 +1,152 @@
+"""The symbols that a client knows: type and handle by name, asked for by sum and kept until stale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import trio
+
+from flowbus import Rejected
+from flowbus_ads import faults
+from flowbus_ads.addresses import IndexAddress, Key
+from flowbus_ads.errors import AdsError, Refusal, understood
+from flowbus_ads.protocol import commands, sums
+from flowbus_ads.protocol.codecs import Codec
+from flowbus_ads.protocol.constants import UNSUPPORTED, ErrorCode, Group
+from flowbus_ads.protocol.errors import UnsupportedTypeError
+from flowbus_ads.protocol.symbols import SymbolEntry, parse_entry
+from flowbus_ads.protocol.types import codec_for, codec_of_entry
+from flowbus_ads.target import Target
+
+_NAMES_A_REQUEST: Final = 200
+_ENTRY_ROOM: Final = 1024
+_MOST_ENTRY_ROOM: Final = 0xFFFF
+
+
+class Symbol:
+    """A value in the PLC: where it is read and written, and how its bytes are understood."""
+
+    __slots__ = ("codec", "entry", "group", "key", "name", "offset")
+
+    def __init__(
+        self, key: Key, group: int, offset: int, codec: Codec, entry: SymbolEntry | None
+    ) -> None:
+        self.key, self.name = key, str(key)
+        self.group, self.offset, self.codec, self.entry = group, offset, codec, entry
+
+    @property
+    def by_handle(self) -> bool:
+        """True where a handle stands for the name, which an online change makes stale."""
+        return self.group == Group.SYM_VALUE_BY_HANDLE
+
+    @property
+    def read_item(self) -> sums.ReadItem:
+        """Group, offset and length."""
+        return self.group, self.offset, self.codec.size
+
+
+Found = Symbol | Rejected
+
+
+class SymbolTable:
+    """Symbols by key, for one target."""
+
+    def __init__(self, target: Target, encoding: str) -> None:
+        self._target, self._encoding = target, encoding
+        self._known: dict[Key, Symbol] = {}
+        self._asking = trio.Lock()
+
+    def get(self, key: Key) -> Symbol | None:
+        """Return a symbol that is known."""
+        return self._known.get(key)
+
+    def forget(self, symbol: Symbol) -> None:
+        """Ask anew when it is needed again, as its handle is stale."""
+        if self._known.get(symbol.key) is symbol:
+            del self._known[symbol.key]
+
+    def forget_all(self) -> None:
+        """Ask anew for every name."""
+        self._known = {key: s for key, s in self._known.items() if not s.by_handle}
+
+    def handles(self) -> list[int]:
+        """Return the handles that the target holds for this client."""
+        return [symbol.offset for symbol in self._known.values() if symbol.by_handle]
+
+    async def find(self, key: Key) -> Symbol:
+        """Return the symbol of ``key``. Raises AdsError or Rejected when there is none, Lost."""
+        symbol = self._known.get(key) or (await self.find_all([key]))[key]
+        if isinstance(symbol, Rejected):
+            raise symbol
+        return symbol
+
+    async def find_all(self, keys: Iterable[Key]) -> Mapping[Key, Found]:
+        """Return the symbol of each key, or why there is none; a few requests for all of them."""
+        found: dict[Key, Found] = {}
+        async with self._asking:
+            names: list[str] = []
+            for key in dict.fromkeys(keys):
+                known = self._known.get(key)
+                if known is not None:
+                    found[key] = known
+                elif isinstance(key, str):
+                    names.append(key)
+                else:
+                    found[key] = self._by_index(key)
+            for at in range(0, len(names), _NAMES_A_REQUEST):
+                found.update(await self._ask(names[at : at + _NAMES_A_REQUEST]))
+        return found
+
+    def _by_index(self, address: IndexAddress) -> Found:
+        try:
+            codec = codec_for(address.type, self._encoding)
+        except UnsupportedTypeError as error:
+            return Rejected(faults.UNSUPPORTED_TYPE, f"{address}: {error}")
+        symbol = Symbol(address, address.group, address.offset, codec, None)
+        self._known[address] = symbol
+        return symbol
+
+    async def _ask(self, names: Sequence[str]) -> dict[Key, Found]:
+        items: list[sums.ReadWriteItem] = []
+        for name in names:
+            text = name.encode("cp1252", "replace") + b"\0"
+            items.append((Group.SYM_INFO_BY_NAME_EX, 0, _ENTRY_ROOM, text))
+            items.append((Group.SYM_HANDLE_BY_NAME, 0, 4, text))
+        answers = await self._target.read_write_many(items)
+        found: dict[Key, Found] = {}
+        for index, name in enumerate(names):
+            entry, handle = answers[2 * index], answers[2 * index + 1]
+            if isinstance(entry, Refusal) and entry.number == ErrorCode.INVALID_SIZE:
+                item = items[2 * index]
+                entry = (
+                    await self._target.read_write_many([(*item[:2], _MOST_ENTRY_ROOM, item[3])])
+                )[0]
+            with understood(f"symbol {name}"):
+                found[name] = self._made(name, entry, handle)
+        return found
+
+    def _made(self, name: str, entry: bytes | Refusal, handle: bytes | Refusal) -> Found:
+        if (
+            isinstance(handle, Refusal)
+            and handle.number in UNSUPPORTED
+            and isinstance(entry, bytes)
+        ):
+            return self._known_as(name, entry, None)
+        if isinstance(handle, Refusal):
+            return AdsError(handle, f"symbol {name}")
+        if isinstance(entry, Refusal):
+            return AdsError(entry, f"symbol {name}")
+        return self._known_as(name, entry, commands.parse_u32(handle, "handle"))
+
+    def _known_as(self, name: str, data: bytes, handle: int | None) -> Found:
+        entry, _ = parse_entry(data)
+        try:
+            codec = codec_of_entry(entry.type_name, entry.size, entry.type_id, self._encoding)
+        except UnsupportedTypeError as error:
+            return Rejected(faults.UNSUPPORTED_TYPE, f"symbol {name}: {error}")
+        group, offset = (
+            (entry.group, entry.offset) if handle is None else (Group.SYM_VALUE_BY_HANDLE, handle)
+        )
+        symbol = self._known[name] = Symbol(name, group, offset, codec, entry)
+        return symbol
