@@ -94,18 +94,19 @@ class Parts:
     ) -> Connection:
         assert kind.open_link is not None
         if (kind.name, key) not in self.links:
-            self.links[kind.name, key] = self._supervised(f"link of {name}", kind.open_link, decode, None)
+            opened = self._supervised(f"link of {name}", kind.open_link, decode, None, is_link=True)
+            self.links[kind.name, key] = opened
         return self.links[kind.name, key]
 
     def _supervised(
-        self, name: str, opener: Callable[..., Any], decode: Callable[[], Config], link: Connection | None
-    ) -> Connection:
+        self, name: str, opener: Callable[..., Any], decode: Callable[[], Config],
+        link: Connection | None, *, is_link: bool = False,
+    ) -> Connection:  # fmt: skip
         counters = Counters()
         faults = FaultLog(name, counters, self.clock)
         cell = StatusCell(lambda status: self._log(name, status))
-        return Connection(
-            name, opener, decode, cell, faults, counters, None if link is None else link.handle
-        )
+        handle = None if link is None else link.handle
+        return Connection(name, opener, decode, cell, faults, counters, handle, is_link)
 
     # ---- nodes
 

@@ -82,9 +82,9 @@ def _context_manager(opener: Opener, name: str) -> Callable[..., AbstractAsyncCo
 class Handle:
     """The place where a running connection leaves its handle, and where nodes wait for it."""
 
-    def __init__(self, name: str, cell: StatusCell) -> None:
-        self.name = name
+    def __init__(self, cell: StatusCell, prefix: str) -> None:
         self.cell = cell
+        self._prefix = prefix
         self._value: Any = None
         self._up = trio.Event()
         self._users: set[trio.CancelScope] = set()
@@ -128,7 +128,7 @@ class Handle:
         """Return the exception for a user of it; without a code while the reason is not known yet."""
         status = self.cell.value
         known = status.state in (State.WAITING, State.FAILED)
-        return ConnectionDown(status.code if known else "", f"connection {self.name}: {status.text}")
+        return ConnectionDown(status.code if known else "", f"{self._prefix}{status.text}")
 
 
 class ConnectionIO:
@@ -180,11 +180,13 @@ class Connection:
         faults: FaultLog,
         counters: Counters,
         link: Handle | None = None,
+        is_link: bool = False,
     ) -> None:
         self.name = name
         self.cell = cell
         self.counters = counters
-        self.handle = Handle(name, cell)
+        # A connection says the words of its link as its own.
+        self.handle = Handle(cell, "" if is_link else f"connection {name}: ")
         self.link = link
         self.io: ConnectionIO | None = None
         self._opener = opener

@@ -55,7 +55,10 @@ def loose_ends(flow: FlowFile, facts: Mapping[str, NodeFacts]) -> list[Flaw]:
     wired = {(wire.source, wire.outlet) for wire in (*flow.wires, *flow.idle_wires)}
     for name in flow.nodes:
         fact = facts.get(name)
-        open_ = [o for o in fact.outlets if (name, o) not in wired] if fact is not None else []
+        # A simulator, a broker or a server is useful for what it takes, whoever hears what it sends.
+        if fact is None or fact.duplex:
+            continue
+        open_ = [outlet for outlet in fact.outlets if (name, outlet) not in wired]
         if open_:
             flaws.append(Flaw(("nodes", name), _unwired(open_), at_key=True))
     return flaws

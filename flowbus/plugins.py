@@ -11,6 +11,7 @@ import msgspec
 import pluggy
 
 from flowbus import hookspecs
+from flowbus.config import shape_of
 from flowbus.connections import ConnectionType
 from flowbus.faults import CORE_FAULTS, FaultRegistry
 from flowbus.node import NodeType
@@ -59,12 +60,13 @@ class Entries(Mapping[str, T], Generic[T]):
             found = _load(target) if isinstance(target, str) else target
             if self._kind is not None and not isinstance(found, self._kind):
                 raise TypeError(f"{target} is a {type(found).__name__}, not a {self._kind.__name__}")
+            if isinstance(found, NodeType | ConnectionType):
+                shape_of(found.config_type)  # an annotation that cannot be used is found here
+                found.plugin = plugin
         except Exception as error:  # whatever a stranger's module does at import, it costs only this name
             self._failed[name] = Failed(plugin, _reason(error), _remedy(error))
             del self._targets[name]
             raise KeyError(name) from error
-        if isinstance(found, NodeType | ConnectionType):
-            found.plugin = plugin
         self._loaded[name] = found
         return self._loaded[name]
 

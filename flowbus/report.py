@@ -29,11 +29,10 @@ def final(parts: Parts, started: str, seconds: float) -> dict[str, Any]:
 
 
 def live(parts: Parts, report: dict[str, Any]) -> dict[str, Any]:
-    """Return ``report`` with statuses in full, faults by code, and what nodes show of themselves."""
+    """Return ``report`` with statuses in full and what nodes show of themselves."""
     for name, shown in report["nodes"].items():
         counters = parts.outlets[name].counters
         shown.update(_moment(parts, parts.cells[name].value))
-        shown["faults"] = dict(counters.faults)
         shown["last"] = counters.last / SECOND
         if name in parts.stages:
             shown["busy"] = counters.busy / SECOND
@@ -56,6 +55,7 @@ def _node(parts: Parts, name: str) -> dict[str, Any]:
         "taken": counters.taken,
         "sent": counters.results + line.emitted,
         "rejected": counters.rejected,
+        "faults": dict(counters.faults),
     }
 
 
