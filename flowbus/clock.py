@@ -8,6 +8,7 @@ from collections.abc import Callable
 import trio
 
 SECOND = 1_000_000_000
+SLICE = 2_000_000  # ns that a task may go on before the scheduler is let in
 
 
 class Clock:

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import msgspec
 import trio
 from msgspec.structs import force_setattr
 
-from flowbus.clock import Clock
+from flowbus.clock import SLICE, Clock
 from flowbus.config import Config
 from flowbus.connections import Handle, follow_until_up
 from flowbus.counters import Counters
 from flowbus.custody import Custody, Delivery
 from flowbus.errors import ConfigError, Lost
-from flowbus.faults import UNCONFIRMED, Fault
+from flowbus.faults import Fault
 from flowbus.gate import Gate
 from flowbus.ledger import Line
 from flowbus.message import Message
 from flowbus.node import Result
+from flowbus.once import LateForOnce, Once
 from flowbus.outlets import Outlets
 from flowbus.receipt import End, OnEnd, Receipt, join
+from flowbus.results import by_outlet, descend, put_all
 from flowbus.status import State, StatusCell
 from flowbus.supervisor import Kind, judge, leaves
+from flowbus.turnstile import Turnstile
 from flowbus.wire import Item, Wire
-
-SLICE = 2_000_000  # ns that a node may go on before the scheduler is let in
 
 next_id = iter(range(1, 1 << 62)).__next__
 
@@ -64,7 +64,7 @@ class NodeIO:
         self._line = seat.line
         self._outlets = seat.outlets
         self._custody = seat.custody
-        self._slice = 0
+        self._slice = -(1 << 62)  # so that the first message finds it used up
         self._now = seat.clock.now
         self._wires = seat.outlets.by_name
         self._handles: list[Handle] = []
@@ -101,7 +101,6 @@ class NodeIO:
         value = await follow_until_up(handle, self._cell)
         handle.use(self.scope)
         self._handles.append(handle)
-        self.connected()
         return value
 
     def lost_connection(self) -> Handle | None:
@@ -131,8 +130,7 @@ class NodeIO:
         """
         now = self._now()
         if now - self._slice > SLICE:
-            await trio.lowlevel.checkpoint()
-            self._slice = now = self._now()
+            now = await self._give_way()
         if ends:
             await self._send_descendant(message, outlet, list(ends))
             return
@@ -156,8 +154,7 @@ class NodeIO:
         """Begin new messages, in this order; cheaper than :meth:`send` one by one."""
         now = self._now()
         if now - self._slice > SLICE:
-            await trio.lowlevel.checkpoint()
-            self._slice = now = self._now()
+            now = await self._give_way()
         if self._gate.closed:
             await self._gate.park()
         wires = self._outlets.wires(outlet)
@@ -165,7 +162,7 @@ class NodeIO:
         items: list[Item] = []
         for message in messages:
             if message.id:
-                message = message.copy()  # noqa: PLW2901
+                message = message.copy()
             force_setattr(message, "id", next_id())
             if not message.time:
                 force_setattr(message, "time", moment)
@@ -203,6 +200,14 @@ class NodeIO:
         await ended.wait()
         return ends[0]
 
+    async def _give_way(self) -> int:
+        """Let the scheduler in; return the time after it. The first call is at the first message."""
+        if not self._said_ready:
+            self.connected()
+        await trio.lowlevel.checkpoint()
+        self._slice = self._now()
+        return self._slice
+
     # ---- taking
 
     async def take(self) -> Delivery:
@@ -211,14 +216,11 @@ class NodeIO:
 
     async def take_many(self, limit: int | None = None) -> list[Delivery]:
         """Take what waits on the next wire in turn, at least one message and at most ``limit``."""
-        if not self._said_ready:
-            self.connected()
         if self._outlets.error and self._outlets.overfull:
             await self._outlets.wait_not_overfull()
         now = self._now()
         if now - self._slice > SLICE:
-            await trio.lowlevel.checkpoint()
-            self._slice = now = self._now()
+            now = await self._give_way()
         deliveries = await self._custody.take(limit)
         self._counters.taken += len(deliveries)
         self._counters.last = now + self._clock.epoch
@@ -249,8 +251,7 @@ class NodeIO:
                     # Nothing to send, or nobody wants it: the node's own work is done.
                     delivery.confirm()
                 if self._now() - self._slice > SLICE:
-                    await trio.lowlevel.checkpoint()
-                    self._slice = self._now()
+                    await self._give_way()
 
     async def _work(self, handle: Handler, turn: Turnstile) -> None:
         while True:
@@ -311,104 +312,3 @@ class NodeIO:
             if delivery.message.id == message.id:
                 return delivery
         raise ValueError(f"{self.name} does not hold the message that it wants to write once")
-
-
-class LateForOnce(Exception):  # noqa: N818  it is no error, the handler is unwound by it
-    """The message outlived its time to live before it came to be written."""
-
-
-class Once:
-    """The context manager that :meth:`NodeIO.once` returns."""
-
-    __slots__ = ("_clock", "_delivery")
-
-    def __init__(self, delivery: Delivery, clock: Clock | None) -> None:
-        self._delivery = delivery
-        self._clock = clock
-
-    def __enter__(self) -> None:
-        if self._clock is not None and self._delivery.is_late(self._clock.now()):
-            raise LateForOnce
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        if error is None or not self._delivery.open:
-            return
-        if isinstance(error, trio.Cancelled):
-            self._delivery.reject(UNCONFIRMED, "cancelled before the answer came")
-            return
-        verdict = judge(error)
-        # A refusal is an answer: the peer did not do it, whether or not it may do so later.
-        if verdict.kind is not Kind.REFUSED and not verdict.fault.temporary:
-            self._delivery.reject(UNCONFIRMED, f"interrupted before the answer: {verdict.text}")
-
-
-class Turnstile:
-    """Lets handlers that run side by side send their results in the order of their messages."""
-
-    def __init__(self) -> None:
-        self._drawn = 0
-        self._inside: dict[int, trio.Event] = {}
-
-    def draw(self) -> int:
-        """Return the next ticket."""
-        self._drawn += 1
-        self._inside[self._drawn] = trio.Event()
-        return self._drawn
-
-    async def wait_for(self, ticket: int) -> None:
-        """Return when every earlier ticket has left."""
-        for earlier in [other for other in self._inside if other < ticket]:
-            event = self._inside.get(earlier)
-            if event is not None:
-                await event.wait()
-
-    def leave(self, ticket: int) -> None:
-        """Let the next one go."""
-        self._inside.pop(ticket).set()
-
-
-async def put_all(left: list[tuple[Wire, Message, Receipt]]) -> None:
-    """Put each message on its wire in turn, waiting for room."""
-    try:
-        while left:
-            wire, message, receipt = left[0]
-            await wire.put(message, receipt)
-            del left[0]
-    except BaseException:
-        # Cancelled while waiting for room: the message was received and must not be lost.
-        for wire, message, receipt in left:
-            wire.force(message, receipt)
-        raise
-
-
-def descend(message: Message, parent: Message) -> Message:
-    """Give a descendant that was built from nothing the id and time of its parent."""
-    if message.id == parent.id:
-        return message
-    return Message(
-        message.payload, message.topic, message.headers,
-        parent.id, message.time or parent.time, message.quality,
-    )  # fmt: skip
-
-
-def by_outlet(result: object) -> list[tuple[str, Message]]:
-    """Return what a handler or transform returned as pairs of outlet and message.
-
-    TypeError says what is wrong with anything else.
-    """
-    if isinstance(result, Message):
-        return [("out", result)]
-    if isinstance(result, dict):
-        pairs = list(result.items())
-    elif isinstance(result, list):
-        pairs = [("out", message) for message in result]
-    else:
-        raise TypeError(f"returned {type(result).__name__}, not a message, None, a list or a dict")
-    for outlet, message in pairs:
-        if not isinstance(message, Message):
-            raise TypeError(f"returned {type(message).__name__} for {outlet!r}, not a message")
-    return pairs
-
-

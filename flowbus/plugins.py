@@ -63,7 +63,7 @@ class Entries(Mapping[str, T], Generic[T]):
             if isinstance(found, NodeType | ConnectionType):
                 shape_of(found.config_type)  # an annotation that cannot be used is found here
                 found.plugin = plugin
-        except Exception as error:  # whatever a stranger's module does at import, it costs only this name
+        except Exception as error:
             self._failed[name] = Failed(plugin, _reason(error), _remedy(error))
             del self._targets[name]
             raise KeyError(name) from error
@@ -133,7 +133,7 @@ def installed() -> Registry:
             )
             for contribution in hook():
                 registry.add(distribution, contribution)
-        except Exception as error:  # one broken plugin must not take the others down
+        except Exception as error:  # noqa: BLE001  one broken plugin must not take the others down
             registry.broken_plugins[distribution] = Failed(distribution, _reason(error), _remedy(error))
     return registry
 

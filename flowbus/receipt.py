@@ -149,13 +149,17 @@ class UncountedReceipt(Receipt):
 
     handled: ClassVar[bool] = True  # a status that is refused must not cause an error message
 
-    def fork(self, branches: int) -> None: ...
+    def fork(self, branches: int) -> None:
+        """Do nothing."""
 
-    def confirm(self) -> None: ...
+    def confirm(self) -> None:
+        """Do nothing."""
 
-    def drop(self) -> None: ...
+    def drop(self) -> None:
+        """Do nothing."""
 
-    def _end(self, outcome: int, code: str, text: str) -> None: ...
+    def _end(self, outcome: int, code: str, text: str) -> None:
+        """Do nothing."""
 
 
 UNCOUNTED = UncountedReceipt(None, 1 << 62)

@@ -13,16 +13,16 @@ from typing import Any
 
 import trio
 
-from flowbus.clock import SECOND, Clock
+from flowbus.clock import SECOND, SLICE, Clock
 from flowbus.config import Config
 from flowbus.counters import Counters
 from flowbus.errors import Rejected
 from flowbus.faults import BLOCKED_LOOP, BUG, CONFIG, Fault
 from flowbus.message import Message
 from flowbus.node import NodeType, TransformFunction
-from flowbus.nodeio import SLICE, by_outlet, descend
 from flowbus.outlets import Outlets, unknown_outlet
 from flowbus.receipt import Receipt
+from flowbus.results import by_outlet, descend
 from flowbus.status import State, StatusCell
 from flowbus.supervisor import describe_error
 from flowbus.wire import Inbox, Item, Wire
@@ -114,7 +114,7 @@ class Stage:
         try:
             config = self._decode()
             function = self.type.function(config)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever a plugin does, only this node suffers
             fault, text = CONFIG, describe_error(error)
             self.outlets.faults.note(fault, text, error)
             self.cell.set(State.FAILED, fault.code, text)
@@ -133,7 +133,7 @@ class Stage:
             try:
                 for message in left:
                     append(call(message, config))
-            except (Exception, SystemExit, GeneratorExit) as error:
+            except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001  likewise
                 index = len(results)
                 self._failed(messages[index], receipts[index], error)
                 append(_ENDED)

@@ -137,7 +137,8 @@ class TLS(Config):
         """Return what to pass as ``server_hostname`` when dialling ``host``."""
         return self.server_name or host
 
-    def fault(self, domain: str, error: BaseException) -> Fault | None:
+    @staticmethod
+    def fault(domain: str, error: BaseException) -> Fault | None:
         """Return the fault of ``domain`` for ``error``; None where it is not about TLS."""
         return tls_fault(domain, error)
 

@@ -38,7 +38,7 @@ class PlcOptions(Config):
 
 
 class WriteOptions(Config):
-    connection: Ref["plc"]  # noqa: UP037
+    connection: Ref["plc"]
     symbol: Annotated[Template, Meta(description="What to write to.")]
     mode: Literal["once", "always"] = "once"
     room: ByteSize = 1024

@@ -66,7 +66,7 @@ class Everything(Config):
     inner: Inner = Inner()
     either: int | str | None = None
     free: Any = None
-    connection: Ref["ads"] | None = None  # noqa: F821, UP037
+    connection: Ref["ads"] | None = None
     size: ByteSize = 1024
     password: Secret | None = None
     topic: Template = Template("{topic}")
@@ -299,8 +299,8 @@ def test_files_start_at_the_folder_of_the_flow() -> None:
 
 def test_connections_that_a_config_names() -> None:
     class Many(Config):
-        first: Ref["ads"]  # noqa: F821, UP037
-        others: list[Ref["mqtt"]] = msgspec.field(default_factory=list)  # noqa: F821, UP037
+        first: Ref["ads"]
+        others: list[Ref["mqtt"]] = msgspec.field(default_factory=list)
 
     assert connection_refs(Many) == {"first": "ads", "others": "mqtt"}
     assert refs_in(Many(first="a", others=["b", "c"])) == [  # type: ignore[arg-type, list-item]
@@ -338,7 +338,7 @@ def test_a_type_that_a_flow_file_cannot_hold_is_refused(annotation: Any) -> None
 
 def test_an_annotation_that_cannot_be_read_is_refused() -> None:
     class Lost(Config):
-        option: Nowhere  # type: ignore[name-defined] # noqa: F821
+        option: Nowhere  # type: ignore[name-defined]
 
     with pytest.raises(TypeError, match="Lost: an annotation cannot be used"):
         shape_of(Lost)

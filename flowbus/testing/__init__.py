@@ -54,6 +54,7 @@ class Flow:
         self._flow = flow
         self.runtime: Runtime
         self.exit: Exit | None = None
+        self.ended = trio.Event()
 
     def build(self, policy: RestartPolicy, drain: float) -> None:
         """Build the runtime; needs a running trio loop."""
@@ -139,7 +140,8 @@ class Flow:
 
     async def wait_settled(self) -> None:
         """Return once everything that was put in has been emitted and nothing is in flight."""
-        while self.runtime.parts.ledger.in_flight or self._waits_to_be_emitted():
+        # The end of a message sets no event: that would be paid by every message of every flow.
+        while self.runtime.parts.ledger.in_flight or self._waits_to_be_emitted():  # noqa: ASYNC110
             await trio.sleep(0.005)
 
     def _waits_to_be_emitted(self) -> bool:
@@ -152,8 +154,7 @@ class Flow:
     async def stop(self) -> dict[str, Any]:
         """Stop the flow as SIGTERM does and return the final report."""
         self.runtime.stop()
-        while self.exit is None:
-            await trio.sleep(0.005)
+        await self.ended.wait()
         return self.report()
 
     def _cell(self, name: str) -> StatusCell:
@@ -179,6 +180,7 @@ async def run_flow(
 
     async def run() -> None:
         flow.exit = await flow.runtime.run()
+        flow.ended.set()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)

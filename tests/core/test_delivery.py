@@ -69,7 +69,7 @@ class Nothing(Config):
 
 
 class ViaPeer(Config):
-    connection: Ref["peer"]  # noqa: F821
+    connection: Ref["peer"]
 
 
 @connection("peer")

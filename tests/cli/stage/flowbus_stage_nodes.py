@@ -66,7 +66,7 @@ async def gate(config: Gate, io: NodeIO) -> None:
         await io.connection()
 
     async def pass_on(message: Message) -> None:
-        while config.file and not Path(config.file).exists():  # noqa: ASYNC110, ASYNC240
+        while config.file and not Path(config.file).exists():  # noqa: ASYNC240
             await trio.sleep(0.01)
 
     await io.each(pass_on)
@@ -103,7 +103,7 @@ async def busy(config: Gate, io: NodeIO) -> None:
     await trio.sleep(0.2)
     Path(config.file).touch()  # noqa: ASYNC240
     while True:
-        time.sleep(0.01)  # noqa: ASYNC251
+        time.sleep(0.01)
 
 
 @io_node("stage-wrong")
