@@ -121,7 +121,7 @@ def tool(name: str) -> str:
     return found
 
 
-class pyads_plc:  # noqa: N801
+class pyads_plc:
     """A pyads connection; its port is closed before its route, else the library may crash."""
 
     def __enter__(self) -> pyads.Connection:

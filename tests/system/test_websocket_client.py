@@ -1,0 +1,471 @@
+"""websocket-client against servers of the websockets library, and against sockets that misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from flowbus_websocket.protocol.answer import Answering, accept
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
+from websockets.sync.server import ServerConnection, serve
+
+from flowbus import Message, Outcome, State
+from flowbus.testing import Flow, run_flow
+
+pytestmark = pytest.mark.system
+
+Handler = Callable[[ServerConnection], None]
+
+
+@contextlib.contextmanager
+def serving(handler: Handler, **options: Any) -> Iterator[int]:
+    """Run a server of the websockets library in threads; yields its port."""
+
+    def quietly(connection: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            handler(connection)
+
+    options = {"port": 0, "compression": None, "close_timeout": 1, **options}
+    server = serve(quietly, "127.0.0.1", **options)
+    thread = threading.Thread(target=server.serve_forever, name="peer")
+    thread.start()
+    try:
+        yield server.socket.getsockname()[1]
+    finally:
+        server.shutdown()
+        thread.join(5)
+
+
+@contextlib.contextmanager
+def listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Run ``talk`` in a thread for each TCP connection; yields the port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.settimeout(5)
+                        talk(connection)
+
+        thread = threading.Thread(target=accept, name="peer")
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+def flow_of(port: int, scheme: str = "ws", path: str = "/", **options: Any) -> dict[str, Any]:
+    url = f"{scheme}://127.0.0.1:{port}{path}"
+    return {
+        "nodes": {
+            "in": {"type": "test-source"},
+            "ws": {"type": "websocket-client", "url": url, **options},
+            "out": {"type": "test-sink"},
+        },
+        "wires": [["in", "ws"], ["ws", "out"]],
+    }
+
+
+def echo(connection: ServerConnection) -> None:
+    for message in connection:
+        connection.send(message)
+
+
+async def test_text_binary_and_json() -> None:
+    with trio.fail_after(20), serving(echo) as port:
+        async with run_flow(flow_of(port, path="/a?b=secret")) as flow:
+            await flow.wait_running()
+            assert flow.status("ws").text == f"ws://127.0.0.1:{port}/a"
+            for payload, back, kind in (
+                ("äöü", "äöü", "text"),
+                (b"\x00\xff", b"\x00\xff", "binary"),
+                ({"a": [1, None]}, '{"a":[1,null]}', "text"),
+                (7.5, "7.5", "text"),
+                ("", "", "text"),
+                ("x" * 60_000, "x" * 60_000, "text"),
+            ):
+                assert (await flow.put("in", Message(payload))).outcome is Outcome.CONFIRMED
+                message = await flow.get("out")
+                assert message.payload == back
+                assert message.headers == {"content_type": kind}
+            report = await flow.stop()
+    assert report["ledger"]["in_flight"] == 0
+    assert report["nodes"]["ws"]["restarts"] == 0
+
+
+async def test_content_type_overrides_and_bad_payloads_are_rejected() -> None:
+    with trio.fail_after(20), serving(echo) as port:
+        async with run_flow(flow_of(port)) as flow:
+            await flow.wait_running()
+            await flow.put("in", Message("text", headers={"content_type": "binary"}))
+            assert (await flow.get("out")).payload == b"text"
+            await flow.put("in", Message(b"bytes", headers={"content_type": "text"}))
+            assert (await flow.get("out")).payload == "bytes"
+            for bad in (
+                Message(b"\xff", headers={"content_type": "text"}),
+                Message(object()),
+                Message("\ud800"),
+                Message("x", headers={"content_type": "video"}),
+                Message(b"x" * 126, headers={"content_type": "ping"}),
+            ):
+                end = await flow.put("in", bad)
+                assert (end.outcome, end.code) == (Outcome.REJECTED, "ws.bad_payload")
+            assert flow.status("ws").state is State.RUNNING
+
+
+async def test_large_messages_are_fragmented_and_fragments_joined() -> None:
+    def handler(connection: ServerConnection) -> None:
+        parts = list(connection.recv_streaming())
+        connection.send(iter(parts))
+        connection.send(f"{len(parts)}")
+
+    with trio.fail_after(20), serving(handler) as port:
+        async with run_flow(flow_of(port, max_send_frame="10KB")) as flow:
+            await flow.wait_running()
+            await flow.put("in", Message("ä" * 50_000))
+            assert (await flow.get("out")).payload == "ä" * 50_000
+            assert (await flow.get("out")).payload == "10"
+
+
+async def test_pings_are_answered_also_between_fragments() -> None:
+    def handler(connection: ServerConnection) -> None:
+        assert connection.ping(b"one").wait(5)
+
+        def parts() -> Iterator[str]:
+            yield "a"
+            assert connection.ping(b"two").wait(5)
+            yield "b"
+
+        connection.send(parts())
+
+    with trio.fail_after(20), serving(handler) as port:
+        async with run_flow(flow_of(port)) as flow:
+            assert (await flow.get("out")).payload == "ab"
+
+
+async def test_the_request_is_what_was_asked_for() -> None:
+    def handler(connection: ServerConnection) -> None:
+        request = connection.request
+        assert request is not None
+        for name in ("Origin", "Authorization", "Host", "User-Agent"):
+            connection.send(f"{name}: {request.headers.get(name)}")
+        connection.send(f"{request.path} {connection.subprotocol}")
+        connection.recv()
+
+    options = {
+        "subprotocols": ["x", "y"],
+        "origin": "http://line3",
+        "headers": {"authorization": "Bearer secret\n", "HOST": "other"},
+    }
+    with trio.fail_after(20), serving(handler, subprotocols=["y"]) as port:
+        async with run_flow(flow_of(port, path="/p?q=%20", **options)) as flow:
+            got = [(await flow.get("out")).payload for _ in range(5)]
+            status = flow.status("ws").text
+    assert got == [
+        "Origin: http://line3", "Authorization: Bearer secret", "Host: other", "User-Agent: None",
+        "/p?q=%20 y",
+    ]  # fmt: skip
+    assert "subprotocol y" in status
+    assert "secret" not in status
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1011, "oh"), (4321, "own"), (1013, "")])
+async def test_close_codes_are_shown_and_the_client_returns(code: int, reason: str) -> None:
+    visits: list[int] = []
+
+    def handler(connection: ServerConnection) -> None:
+        visits.append(1)
+        if len(visits) == 1:
+            connection.recv()
+            connection.close(code, reason)
+        else:
+            echo(connection)
+
+    with trio.fail_after(20), serving(handler) as port:
+        async with run_flow(flow_of(port)) as flow:
+            await flow.wait_running()
+            flow.put_soon("in", Message("first"))
+            status = await flow.wait_code("ws", f"ws.{code}")
+            assert status.state is State.WAITING
+            assert reason in status.text
+            await flow.wait_running()
+            await flow.put("in", Message("second"))
+            while (await flow.get("out")).payload != "second":
+                pass
+
+
+async def test_a_server_restarts_and_nothing_is_lost() -> None:
+    with contextlib.ExitStack() as first:
+        port = first.enter_context(serving(echo))
+        with trio.fail_after(30):
+            async with run_flow(flow_of(port)) as flow:
+                await flow.wait_running()
+                await flow.put("in", Message("before"))
+                assert (await flow.get("out")).payload == "before"
+                await trio.to_thread.run_sync(first.close)
+                await flow.wait_state("ws", State.WAITING)
+                for number in range(50):
+                    flow.put_soon("in", Message(f"{number}"))
+                await flow.wait_code("ws", "ws.connection_refused")
+                with serving(echo, port=port):
+                    await flow.wait_running()
+                    got = [(await flow.get("out")).payload for _ in range(50)]
+                    assert got == [f"{number}" for number in range(50)]
+                    report = await flow.stop()
+    assert report["nodes"]["ws"]["restarts"] >= 1
+    assert report["ledger"]["rejected"] == 0
+
+
+async def test_a_frame_or_message_too_large_closes_with_1009() -> None:
+    codes: list[int | None] = []
+
+    def handler(connection: ServerConnection) -> None:
+        connection.send("x" * 1001)
+        with contextlib.suppress(ConnectionClosed):
+            connection.recv(5)
+        codes.append(connection.close_code)
+
+    with trio.fail_after(20), serving(handler) as port:
+        for limit in ("max_receive_message", "max_receive_frame"):
+            async with run_flow(flow_of(port, **{limit: 1000})) as flow:
+                status = await flow.wait_code("ws", "ws.message_too_big")
+                assert "1009" in status.text
+    assert set(codes) == {1009}
+
+
+def answers(data: bytes) -> Callable[[socket.socket], None]:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(4096)
+
+    return talk
+
+
+def resets(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("talk", "code"),
+    [
+        (answers(b"SSH-2.0-OpenSSH\r\n\r\n"), "ws.response_parse_error"),
+        (answers(bytes(range(256)) * 300), "ws.response_parse_error"),
+        (answers(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), "ws.response_status"),
+        (answers(b"HTTP/1.1 401 Unauthorized\r\n\r\n"), "ws.authentication_refused"),
+        (answers(b"HTTP/1.1 403 Forbidden\r\n\r\n"), "ws.access_denied"),
+        (answers(b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n"), "ws.response_invalid"),
+        (
+            answers(b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
+            "ws.accept_missing",
+        ),
+        (
+            answers(
+                b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: x\r\n\r\n"
+            ),
+            "ws.accept_invalid",
+        ),
+        (answers(b""), "ws.connection_lost"),
+        (resets, "ws.connection_lost"),
+    ],
+)
+async def test_a_peer_that_opens_no_websocket(
+    talk: Callable[[socket.socket], None], code: str
+) -> None:
+    with trio.fail_after(20), listening(talk) as port:
+        async with run_flow(flow_of(port)) as flow:
+            status = await flow.wait_code("ws", code)
+            assert status.state is State.WAITING
+            assert status.text
+
+
+async def test_a_server_that_refuses_by_status() -> None:
+    def refuse(connection: ServerConnection, request: Any) -> Response:
+        return connection.respond(503, "later")
+
+    with trio.fail_after(20), serving(echo, process_request=refuse) as port:
+        async with run_flow(flow_of(port)) as flow:
+            assert "503" in (await flow.wait_code("ws", "ws.response_status")).text
+
+
+async def test_a_silent_server_times_out() -> None:
+    with (
+        trio.fail_after(20),
+        listening(lambda connection: connection.recv(1 << 16) and None) as port,
+    ):
+        async with run_flow(flow_of(port, response_timeout=0.2)) as flow:
+            await flow.wait_code("ws", "ws.connection_lost")
+    release = threading.Event()
+    with trio.fail_after(20), listening(lambda connection: release.wait(10) and None) as port:
+        try:
+            async with run_flow(flow_of(port, response_timeout=0.2)) as flow:
+                await flow.wait_code("ws", "ws.response_timed_out")
+        finally:
+            release.set()
+
+
+async def test_a_peer_that_does_not_answer_pings_is_given_up() -> None:
+    release = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        request = Answering().receive(connection.recv(4096))
+        assert request is not None
+        connection.sendall(accept(request))
+        release.wait(10)
+
+    with trio.fail_after(20), listening(talk) as port:
+        try:
+            options = {"keepalive_interval": 0.2, "keepalive_timeout": 0.2, "close_timeout": 0.2}
+            async with run_flow(flow_of(port, **options)) as flow:
+                await flow.wait_code("ws", "ws.keepalive_timed_out")
+        finally:
+            release.set()
+
+
+async def test_addresses_that_cannot_be_reached() -> None:
+    cases = [
+        ("ws://127.0.0.1:1/", "ws.connection_refused"),
+        ("ws://no-such-host.invalid/", "ws.host_not_found"),
+        ("ws://[::1]:1/", "ws.connection_refused"),
+    ]
+    with trio.fail_after(30):
+        for url, code in cases:
+            flow = flow_of(0)
+            flow["nodes"]["ws"]["url"] = url
+            async with run_flow(flow) as running:
+                status = await _code(running)
+                expected = {code, "ws.resolver_error"} if "invalid" in url else {code}
+                if "::1" in url and not socket.has_ipv6:
+                    expected.add("ws.connect_failed")
+                assert status in expected | ({"ws.connect_failed"} if "::1" in url else set())
+
+
+async def _code(flow: Flow) -> str:
+    return (await flow.wait_state("ws", State.WAITING)).code
+
+
+# ---- TLS
+
+
+def _key(folder: Path, name: str) -> ec.EllipticCurvePrivateKey:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (folder / f"{name}.key").write_bytes(pem)
+    return key
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A folder with ca.pem, and server.pem and server.key for 127.0.0.1."""
+    now = datetime.datetime.now(datetime.UTC)
+    ca_key, key = _key(tmp_path, "ca"), _key(tmp_path, "server")
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+
+    def build(subject: x509.Name, public: Any) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(ca_name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+    ca = build(ca_name, ca_key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
+    server = build(server_name, key.public_key()).add_extension(
+        x509.SubjectAlternativeName([address]), critical=False
+    )
+    for builder, name in ((ca, "ca"), (server, "server")):
+        certificate = builder.sign(ca_key, hashes.SHA256())
+        (tmp_path / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return tmp_path
+
+
+@pytest.fixture
+def server_context(authority: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    return context
+
+
+async def test_wss_with_an_own_authority(authority: Path, server_context: ssl.SSLContext) -> None:
+    with trio.fail_after(20), serving(echo, ssl=server_context) as port:
+        tls = {"ca": str(authority / "ca.pem")}
+        async with run_flow(flow_of(port, "wss", tls=tls)) as flow:
+            await flow.wait_running()
+            for payload in ("ä", b"x" * 65_536):
+                await flow.put("in", Message(payload))
+                assert (await flow.get("out")).payload == payload
+            await flow.stop()
+
+
+async def test_wss_is_refused_for_its_reason(
+    authority: Path, server_context: ssl.SSLContext
+) -> None:
+    ca = str(authority / "ca.pem")
+    with trio.fail_after(30), serving(echo, ssl=server_context) as port:
+        for tls, codes in (
+            ({}, {"ws.tls_unknown_ca", "ws.tls_self_signed"}),
+            ({"ca": ca, "server_name": "other.example"}, {"ws.tls_cn_mismatch"}),
+        ):
+            async with run_flow(flow_of(port, "wss", tls=tls)) as flow:
+                assert await _code(flow) in codes
+
+
+async def test_verify_off_works_and_says_so(server_context: ssl.SSLContext) -> None:
+    with trio.fail_after(20), serving(echo, ssl=server_context) as port:
+        async with run_flow(flow_of(port, "wss", tls={"verify": False})) as flow:
+            status = await flow.wait_state("ws", State.DEGRADED)
+            assert status.code == "ws.tls_not_verified"
+            await flow.put("in", Message("x"))
+            assert (await flow.get("out")).payload == "x"
+
+
+async def test_a_plain_peer_on_wss() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with trio.fail_after(20), listening(talk) as port:
+        async with run_flow(flow_of(port, "wss")) as flow:
+            await flow.wait_code("ws", "ws.tls_not_tls")
+
+
+async def test_a_tls_handshake_that_never_ends_is_bounded() -> None:
+    release = threading.Event()
+    with trio.fail_after(20), listening(lambda connection: release.wait(10) and None) as port:
+        try:
+            async with run_flow(flow_of(port, "wss", connect_timeout=0.2)) as flow:
+                await flow.wait_code("ws", "ws.connect_timed_out")
+        finally:
+            release.set()
