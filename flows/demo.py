@@ -31,7 +31,10 @@ def main() -> int:
 def words(report: dict[str, Any]) -> list[str]:
     """Return the story of the run."""
     nodes, ledger = report["nodes"], report["ledger"]
-    sources = ledger["sources"]
+    nothing = dict.fromkeys(ledger, 0)  # a source that has emitted nothing has no line
+    orders, bad_orders, telemetry = (
+        ledger["sources"].get(name, nothing) for name in ("orders", "bad-orders", "telemetry")
+    )
     writes = nodes["drive"]["taken"] - nodes["drive"]["rejected"]
     outages = {name: peer["restarts"] for name, peer in report["connections"].items() if peer["restarts"]}
     faults: Counter[str] = Counter()
@@ -39,9 +42,9 @@ def words(report: dict[str, Any]) -> list[str]:
         faults.update(node["faults"])
     lines = [
         f"In {report['seconds']:.0f} seconds, in one process:",
-        f"  {sources['orders']['emitted'] + sources['bad-orders']['emitted']:6} commands sent by the cloud over WebSocket",
+        f"  {orders['emitted'] + bad_orders['emitted']:6} commands sent by the cloud over WebSocket",
         f"  {writes:6} PLC writes confirmed by the PLC",
-        f"  {sources['telemetry']['confirmed']:6} telemetry values published and acknowledged by the broker",
+        f"  {telemetry['confirmed']:6} telemetry values published and acknowledged by the broker",
         f"  {nodes['shown']['taken']:6} of them and alarms received back over MQTT",
         f"  {sum(faults.values()):6} errors, each counted, named and published as an alarm:",
         *(f"         {count:4} x {code}" for code, count in sorted(faults.items())),
