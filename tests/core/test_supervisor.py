@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import trio
 import trio.testing
@@ -57,7 +59,7 @@ class Runs:
 
 
 def gaps(times: list[float]) -> list[float]:
-    return [round(after - before, 6) for before, after in zip(times, times[1:], strict=False)]
+    return [round(after - before, 6) for before, after in pairwise(times)]
 
 
 FULL = RestartPolicy(jitter=lambda: 1.0)
