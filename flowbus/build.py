@@ -117,7 +117,7 @@ class Parts:
         faults = FaultLog(name, counters, self.clock)
         outlets = Outlets(name, kind.outlets(decode()), counters, faults)
         cell = StatusCell(lambda status: self._tell(name, status))
-        inbox = Inbox()
+        inbox = Inbox(self.clock)
         self.cells[name], self.outlets[name], self.inboxes[name] = cell, outlets, inbox
         if kind.is_transform:
             self.stages[name] = Stage(name, kind, decode, outlets, cell, self.clock)
@@ -220,6 +220,8 @@ class Parts:
                 on_reject=outlets.reject,
             )  # fmt: skip
         self.wires.append((spec, wire))
+        if spec.to in segment_of and spec.outlet not in ("error", "status"):
+            wire.direct = segment_of[spec.to].carry_directly
         if spec.outlet in ("error", "status") or spec.source in self.io_nodes:
             outlets.connect(spec.outlet, wire)
             return

@@ -18,10 +18,11 @@ class Clock:
     ages follow that clock, so tests of time to live never sleep.
     """
 
-    __slots__ = ("epoch", "now")
+    __slots__ = ("epoch", "now", "pulse")
 
     def __init__(self, now: Callable[[], int] = time.monotonic_ns) -> None:
         self.now = now
+        self.pulse = now()  # when the scheduler was last known to have had its turn
         self.epoch = 0
         self.follow_wall_clock()
 
@@ -32,6 +33,12 @@ class Clock:
         if type(trio_clock).__name__ == "SystemClock":
             return cls()
         return cls(lambda: int(trio_clock.current_time() * SECOND))
+
+    async def give_way(self) -> int:
+        """Let the scheduler in; return the time after it."""
+        await trio.lowlevel.checkpoint()
+        self.pulse = now = self.now()
+        return now
 
     def follow_wall_clock(self) -> None:
         """Take over a step of the wall clock (NTP, an operator); ages are not touched by it."""

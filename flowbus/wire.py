@@ -27,15 +27,17 @@ from flowbus.receipt import UNCOUNTED, Receipt
 
 Item = tuple[Message, Receipt]
 WhenFull = Literal["wait", "drop-oldest", "drop-newest", "reject"]
+Direct = Callable[[Message, Receipt], bool]
 Reject = Callable[[Message, Receipt, Fault, str], None]
 
 
 class Inbox:
     """All wires into a node, served in turn."""
 
-    __slots__ = ("_readers", "_ready", "wires")
+    __slots__ = ("_clock", "_readers", "_ready", "wires")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.wires: list[Wire] = []
         self._ready: deque[Wire] = deque()
         self._readers = ParkingLot()
@@ -44,6 +46,11 @@ class Inbox:
     def depth(self) -> int:
         """Messages that wait on all wires."""
         return sum(wire.depth for wire in self.wires)
+
+    @property
+    def idle(self) -> bool:
+        """True while nothing waits and the reader is waiting for something."""
+        return not self._ready and bool(self._readers)
 
     def mark(self, wire: Wire) -> None:
         """Note that ``wire`` has something to read, and wake a reader."""
@@ -68,6 +75,7 @@ class Inbox:
                         self._readers.unpark()
                     return wire, items
             await self._readers.park()
+            self._clock.pulse = self._clock.now()
 
 
 class Wire:
@@ -75,7 +83,7 @@ class Wire:
 
     __slots__ = (
         "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken",
-        "capacity", "clock", "dropped", "high", "inbox", "marked", "name", "ttl", "when_full",
+        "capacity", "clock", "direct", "dropped", "high", "inbox", "marked", "name", "ttl", "when_full",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +104,7 @@ class Wire:
         self.when_full = when_full
         self.ttl = None if ttl is None else int(ttl * SECOND)
         self.marked = False
+        self.direct: Direct | None = None  # where a lone message may go without a change of task
         self.dropped = 0
         self.high = 0
         self._taken = 0
@@ -112,6 +121,11 @@ class Wire:
     def depth(self) -> int:
         """Messages that wait on this wire now."""
         return len(self._queue)
+
+    @property
+    def roomy(self) -> bool:
+        """True while at least half of the capacity is free."""
+        return len(self._queue) <= self.capacity // 2
 
     @property
     def overfull(self) -> bool:
@@ -143,6 +157,15 @@ class Wire:
             queue.append((message, receipt))
             return True
         return self._put_guarded(message, receipt)
+
+    def put_directly(self, message: Message, receipt: Receipt) -> bool:
+        """Hand a lone message to an idle reader in the sender's own task; False if that cannot be."""
+        if self.direct is None or not self._plain or not self.inbox.idle:
+            return False
+        if not self.direct(message, receipt):
+            return False
+        self._taken += 1
+        return True
 
     async def put(self, message: Message, receipt: Receipt) -> None:
         """Take the message, waiting for room where the policy is to wait."""
@@ -300,7 +323,7 @@ class Wire:
     # ---- shared
 
     def _let_senders_go_on(self) -> None:
-        if self._senders and len(self._queue) <= self.capacity // 2:
+        if self._senders and self.roomy:
             self._senders.unpark_all()
 
     def _reject(self, message: Message, receipt: Receipt, fault: Fault, text: str) -> None:

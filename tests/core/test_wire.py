@@ -21,7 +21,7 @@ class Bench:
 
     def __init__(self, **options: Any) -> None:
         self.clock = Clock.of_trio()
-        self.inbox = Inbox()
+        self.inbox = Inbox(self.clock)
         self.wire = Wire("a→b", self.inbox, self.clock, **options)
         self.line = Line("a")
         self.ends: dict[Any, End] = {}
