@@ -221,7 +221,7 @@ class Parts:
             )  # fmt: skip
         self.wires.append((spec, wire))
         if spec.to in segment_of and spec.outlet not in ("error", "status"):
-            wire.direct = segment_of[spec.to].carry_directly
+            wire.direct = segment_of[spec.to]
         if spec.outlet in ("error", "status") or spec.source in self.io_nodes:
             outlets.connect(spec.outlet, wire)
             return

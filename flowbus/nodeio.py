@@ -150,8 +150,9 @@ class NodeIO:
         last, self._last_sent = self._last_sent, now
         if len(wires) != 1:
             await self._fan_out(wires, message, receipt)
-        elif now - last > ALONE and wires[0].put_directly(message, receipt):
-            pass
+        elif now - last > ALONE and wires[0].carry_alone(message, receipt):
+            assert wires[0].direct is not None
+            await wires[0].direct.hand_over()
         elif not wires[0].put_nowait(message, receipt):
             await put_all([(wires[0], message, receipt)])
 

@@ -234,43 +234,51 @@ class Segment:
 
     async def run(self) -> None:
         """Run for ever; only the end of the flow cancels it."""
-        head, outgoing, clock = self.stages[0], self.outgoing, self._clock
-        with_error_branch = [stage.outlets for stage in self.stages if stage.outlets.error]
+        head, clock = self.stages[0], self._clock
         chunk = 16
         while True:
             _, items = await self.inbox.take(chunk)
             started = clock.now()
             messages, receipts = zip(*items, strict=True)
             head.run(messages, receipts)
+            self._note_time()
             per_message = max(1, (clock.now() - started) // len(items))
-            for out in outgoing:
-                if out.items:
-                    await out.flush()
-            for outlets in with_error_branch:
-                if outlets.overfull:
-                    await outlets.wait_not_overfull()
-            now = clock.now()
-            for stage in self.stages:
-                stage.counters.last = now + clock.epoch
+            await self.hand_over()
             # As many messages as two milliseconds allow, growing carefully.
             chunk = max(1, min(CHUNK, 2 * chunk, SLICE // per_message))
-            if now - clock.pulse > SLICE:
+            if clock.now() - clock.pulse > SLICE:
                 await clock.give_way()
 
-    def carry_directly(self, message: Message, receipt: Receipt) -> bool:
+    def carry(self, message: Message, receipt: Receipt) -> bool:
         """Carry one message through in the task of its sender, while this one has nothing to do.
 
         When messages come one by one, a change of task costs more than all transforms together.
-        False if what is behind this segment may have no room.
+        False if nothing was done because the way out is not free; else the sender has to wait for
+        :meth:`hand_over`, as this task would.
         """
-        if not all(out.wire.roomy for out in self.outgoing):
+        if self.behind or not all(out.wire.roomy for out in self.outgoing):
             return False
         self.stages[0].run((message,), (receipt,))
+        self._note_time()
+        return True
+
+    @property
+    def behind(self) -> bool:
+        """True while something that was computed has not found its place on a wire."""
+        return any(out.items for out in self.outgoing) or any(
+            stage.outlets.error and stage.outlets.overfull for stage in self.stages
+        )
+
+    async def hand_over(self) -> None:
+        """Put what was computed on the wires that leave this segment, waiting for room."""
         for out in self.outgoing:
-            for item in out.items:
-                out.wire.force(*item)
-            out.items.clear()
+            if out.items:
+                await out.flush()
+        for stage in self.stages:
+            if stage.outlets.error and stage.outlets.overfull:
+                await stage.outlets.wait_not_overfull()
+
+    def _note_time(self) -> None:
         moment = self._clock.now() + self._clock.epoch
         for stage in self.stages:
             stage.counters.last = moment
-        return True

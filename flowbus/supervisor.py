@@ -150,7 +150,7 @@ async def supervise(
             continue
         except BaseException as error:
             if asked_to_stop(error):
-                raise
+                await _stop_despite(error)
             verdict = judge(error)
             if verdict.kind is Kind.BUG or verdict.kind is Kind.REFUSED:
                 # One traceback that matters, not the nest of groups around it.
@@ -176,6 +176,17 @@ async def supervise(
             cell.set(State.WAITING, verdict.fault.code, verdict.text, retry_in=delay)
             await trio.sleep(delay)
         counters.restarts += 1
+
+
+async def _stop_despite(error: BaseException) -> None:
+    """Raise the cancellation alone; what else went wrong while stopping is only logged.
+
+    Re-raised in its group it would outlive the cancellation and end the whole run.
+    """
+    for leaf in leaves(error):
+        if not isinstance(leaf, trio.Cancelled):
+            log.warning("failed while it was stopped: %s", describe_error(leaf))
+    await trio.lowlevel.checkpoint_if_cancelled()
 
 
 async def _pause(cell: StatusCell, policy: RestartPolicy, service: Service, verdict: Verdict) -> None:

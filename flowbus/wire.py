@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -27,8 +27,19 @@ from flowbus.receipt import UNCOUNTED, Receipt
 
 Item = tuple[Message, Receipt]
 WhenFull = Literal["wait", "drop-oldest", "drop-newest", "reject"]
-Direct = Callable[[Message, Receipt], bool]
 Reject = Callable[[Message, Receipt, Fault, str], None]
+
+
+class Direct(Protocol):
+    """A reader that can do its work in the task of the sender."""
+
+    def carry(self, message: Message, receipt: Receipt) -> bool:
+        """Do the work for one message; False if that cannot be now."""
+        ...
+
+    async def hand_over(self) -> None:
+        """Wait until what came of it has found its place."""
+        ...
 
 
 class Inbox:
@@ -158,11 +169,13 @@ class Wire:
             return True
         return self._put_guarded(message, receipt)
 
-    def put_directly(self, message: Message, receipt: Receipt) -> bool:
-        """Hand a lone message to an idle reader in the sender's own task; False if that cannot be."""
-        if self.direct is None or not self._plain or not self.inbox.idle:
-            return False
-        if not self.direct(message, receipt):
+    def carry_alone(self, message: Message, receipt: Receipt) -> bool:
+        """Have an idle reader do its work in the sender's task; False if that cannot be now.
+
+        The sender has to wait for the reader's ``hand_over`` then.
+        """
+        direct = self.direct
+        if direct is None or not self._plain or not self.inbox.idle or not direct.carry(message, receipt):
             return False
         self._taken += 1
         return True

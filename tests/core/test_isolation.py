@@ -111,6 +111,21 @@ async def never_ready(config: Nothing, io: NodeIO) -> None:
     await trio.sleep_forever()
 
 
+@io_node("fails-at-stop")
+async def fails_at_stop(config: Nothing, io: NodeIO) -> None:
+    """Two tasks; one answers the cancellation with an error of its own."""
+
+    async def child() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise OSError("closing failed")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(child)
+        nursery.start_soon(trio.sleep_forever)
+
+
 @io_node("hogs")
 async def hogs(config: Nothing, io: NodeIO) -> None:
     """Sends as fast as it goes, to nobody."""
@@ -128,7 +143,7 @@ async def holds(config: Nothing, io: NodeIO) -> None:
 
 TYPES: list[NodeType] = [
     ok, raises, raises_in_nursery, raises_base, leaks_nursery, leaks_scope, stray_cancelled, spins,
-    spins_transform, returns_garbage, garbage, never_ready, hogs, holds,
+    spins_transform, returns_garbage, garbage, never_ready, fails_at_stop, hogs, holds,
 ]  # fmt: skip
 QUICK = RestartPolicy(first_delay=0.01, max_delay=0.02, failed_pause=3600)
 
@@ -227,3 +242,10 @@ async def test_a_hog_and_a_hoarder_do_not_starve_others(bad: str) -> None:
     async with beside(bad) as flow:
         flow.put_soon("bad-in", Message(1))
         await healthy_path_works(flow)
+
+
+async def test_an_error_while_stopping_does_not_end_the_run_early() -> None:
+    async with beside("fails-at-stop") as flow:
+        await healthy_path_works(flow)
+        report = await flow.stop()
+    assert report["ledger"]["in_flight"] == 0

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import trio
-from flowbus_websocket.channel import GRACE, Channel, ConnectionEnded
+from flowbus_websocket.channel import GRACE, Channel
 from flowbus_websocket.client import Limits, Request, open_on
+from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.protocol.encoder import FrameEncoder
 from flowbus_websocket.url import parse_url
 from flowbus_websocket.welcome import Decision, answer, read_request

@@ -1,0 +1,1 @@
+"""Benchmarks of flowbus, side by side with Node-RED where that is installed."""

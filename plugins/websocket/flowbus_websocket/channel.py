@@ -1,0 +1,329 @@
+"""An open WebSocket over a stream of trio: the frames of the protocol, and the time limits.
+
+The rules:
+
+- one task receives, any number send; bytes leave in the order of the calls;
+- what the protocol wants sent (Pong, keep-alive) never waits in the receiving task, which goes on
+  reading: :meth:`Channel.attend` or whoever sends next takes it along;
+- a failure seen while sending never takes away what has arrived: the receiver reads on to the end;
+- every closing handshake is bounded by ``close_timeout``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import deque
+from typing import Final, Protocol
+
+import trio
+
+from flowbus import Fault
+from flowbus_websocket.ended import ConnectionEnded, ended_by, hung_up, lost
+from flowbus_websocket.faults import named
+from flowbus_websocket.keepalive import KeepAlive
+from flowbus_websocket.protocol.decoder import Ended, FrameDecoder
+from flowbus_websocket.protocol.encoder import PING, FrameEncoder
+
+RECEIVE_BUFFER: Final = 65536  # bytes
+SEND_CHUNK: Final = 65536  # bytes; posted frames are joined up to about this size
+MAX_PONGS: Final = 256  # that wait to be sent; a peer that does not read them gets no more
+GRACE: Final = 1.0  # seconds in which the receiver reads on after sending has failed
+
+_BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+class Posted(Protocol):
+    """Who wants to know what became of a posted message; a delivery does."""
+
+    def confirm(self) -> None:
+        """Be told that the stream has taken it."""
+
+    def reject(self, reason: Fault, text: str) -> None:
+        """Be told that the connection ended before."""
+
+
+class Channel:
+    """One side of an open WebSocket; ``rest`` are bytes of frames that came with the handshake.
+
+    Times are in seconds; a keep-alive of 0 means none.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        decoder: FrameDecoder,
+        encoder: FrameEncoder,
+        *,
+        rest: bytes = b"",
+        keepalive_interval: float = 0.0,
+        keepalive_timeout: float = 0.0,
+        close_timeout: float = 5.0,
+    ) -> None:
+        self.encoder = encoder
+        self.messages_in = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._stream = stream
+        self._decoder = decoder
+        self._alive = KeepAlive(keepalive_interval, keepalive_timeout, trio.current_time())
+        self._close_timeout = close_timeout
+        self._rest = rest
+        self._lock = trio.StrictFIFOLock()
+        self._urgent: list[bytes] = []
+        self._posted: deque[tuple[bytes, Posted]] = deque()
+        self._posted_size = 0
+        self._wake = trio.Event()
+        self._sent = trio.Event()
+        self._receiving: trio.CancelScope | None = None
+        self._broken: ConnectionEnded | None = None
+        self._torn = False  # a frame may have been sent in part
+        self._close_sent = False
+
+    # ---- receiving
+
+    async def receive(self) -> list[str | bytes]:
+        """Return the messages that have come, at least one: text as str, binary as bytes.
+
+        ConnectionEnded once the peer has closed, broken the protocol, or is lost; everything that
+        came before has been returned then.
+        """
+        decoder = self._decoder
+        while True:
+            if decoder.end is not None:
+                await self._finish(decoder.end)
+            messages = decoder.receive(await self._receive_some())
+            if decoder.controls:
+                self._answer_controls()
+            if messages:
+                self.messages_in += len(messages)
+                return messages
+
+    async def _receive_some(self) -> bytes:
+        if self._rest:
+            data, self._rest = self._rest, b""
+            return data
+        self._alive.heard(trio.current_time())
+        data = b""
+        try:
+            with trio.CancelScope() as self._receiving:
+                if self._broken is None:
+                    data = bytes(await self._stream.receive_some(RECEIVE_BUFFER))
+        except _BROKEN as error:
+            raise self._broken or lost(error) from error
+        finally:
+            self._receiving = None
+        if self._broken is not None:
+            raise self._broken
+        if not data:
+            raise hung_up()
+        self._alive.heard(trio.current_time())
+        self.bytes_in += len(data)
+        return data
+
+    def _answer_controls(self) -> None:
+        for kind, payload in self._decoder.controls:
+            if kind != PING:
+                self._alive.ponged()
+            elif len(self._urgent) < MAX_PONGS:
+                self._urge(self.encoder.pong(payload))
+        self._decoder.controls.clear()
+
+    # ---- sending
+
+    async def send(self, frames: bytes) -> None:
+        """Hand ``frames`` of the encoder to the stream; return once it has taken them.
+
+        ConnectionEnded where the connection is gone; they may have been sent in part then.
+        """
+        async with self._lock:
+            await self._send_posted()
+            await self._send_all(frames)
+
+    def post(self, frames: bytes, posted: Posted) -> None:
+        """Have :meth:`attend` send ``frames`` of one message, and tell ``posted``."""
+        self._posted.append((frames, posted))
+        self._posted_size += len(frames)
+        self._wake.set()
+
+    @property
+    def posted(self) -> int:
+        """Bytes that are posted and not sent yet."""
+        return self._posted_size
+
+    async def wait_posted(self, size: int) -> None:
+        """Return once at most ``size`` bytes are posted and not sent."""
+        while self._posted_size > size:
+            await self._sent.wait()
+
+    def reject_posted(self, fault: Fault, text: str) -> None:
+        """Tell everybody whose message was not sent that it will not be."""
+        while self._posted:
+            self._posted.popleft()[1].reject(fault, text)
+        self._posted_size = 0
+        self._sent.set()
+
+    async def attend(self) -> None:
+        """Send what is posted; runs beside the receiver, which says why it has ended."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                async with self._lock:
+                    await self._send_posted()
+        except ConnectionEnded as ended:
+            await self.fail(ended)
+
+    async def fail(self, ended: ConnectionEnded) -> None:
+        """Say that sending has failed: the receiver raises ``ended`` unless it soon finds why."""
+        await trio.sleep(GRACE)
+        self.abort(ended)
+
+    def abort(self, ended: ConnectionEnded) -> None:
+        """Let the receiver raise ``ended`` once it has handed on what it has."""
+        if self._broken is None:
+            self._broken = ended
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    def _urge(self, frame: bytes) -> None:
+        self._urgent.append(frame)
+        self._wake.set()
+
+    async def _send_posted(self) -> None:
+        while self._urgent or self._posted:
+            batch = self._next_batch()
+            urgent, self._urgent = self._urgent, []
+            await self._send_all(b"".join([*urgent, *(frames for frames, _ in batch)]))
+            for frames, posted in batch:
+                self._posted.popleft()
+                self._posted_size -= len(frames)
+                posted.confirm()
+            self._sent.set()
+            self._sent = trio.Event()
+
+    def _next_batch(self) -> list[tuple[bytes, Posted]]:
+        if self._posted_size <= SEND_CHUNK:
+            return list(self._posted)
+        batch, size = [], 0
+        for entry in self._posted:
+            batch.append(entry)
+            size += len(entry[0])
+            if size >= SEND_CHUNK:
+                break
+        return batch
+
+    async def _send_all(self, data: bytes) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if self._close_sent:
+            raise ConnectionEnded(named("not_connected"), "the connection is being closed")
+        self._torn = True
+        try:
+            await self._stream.send_all(data)
+        except _BROKEN as error:
+            raise lost(error) from error
+        self._torn = False
+        self.bytes_out += len(data)
+
+    # ---- keep-alive
+
+    def check_alive(self) -> float:
+        """Ping a peer that has been silent, give up one that does not answer.
+
+        Returns the time, of trio's clock, at which to call it again.
+        """
+        step = self._alive.step(trio.current_time(), reading=self._receiving is not None)
+        if step == "ping":
+            self._urge(self.encoder.ping())
+        elif step == "lost":
+            text = f"no answer to a ping for {self._alive.timeout:g} s"
+            self.abort(ConnectionEnded(named("keepalive_timed_out"), text, reason=text))
+            return math.inf
+        return self._alive.due
+
+    async def keep_alive(self) -> None:
+        """Call :meth:`check_alive` whenever it is time, for ever."""
+        while True:  # noqa: ASYNC110  it is time that is waited for
+            await trio.sleep_until(self.check_alive())
+
+    # ---- the end
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close: send what is posted and a Close frame, wait for the peer's, close the stream.
+
+        Takes ``close_timeout`` at most, cancelled or not. Only the receiving task may call it.
+        """
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._close_timeout):
+            if self._broken is None and self._decoder.end is None:
+                await self._send_last()
+                await self._send_close(code, reason)
+                if self._close_sent and not self._torn:
+                    await self._wait_for_close()
+        await self._close_stream()
+
+    async def _send_last(self) -> None:
+        with contextlib.suppress(ConnectionEnded):
+            async with self._lock:
+                if not self._torn:
+                    await self._send_posted()
+
+    async def _finish(self, end: Ended) -> None:
+        """Answer the end that the decoder has seen, close the stream, and raise why."""
+        with trio.move_on_after(self._close_timeout):
+            if not end.by_peer:
+                await self._send_last()  # the answers to what was in order
+            await self._send_close(end.code, "" if end.by_peer else end.reason)
+            # The server closes TCP first, so that no port lingers at the client (section 7.1.1);
+            # but what a peer at fault goes on sending would tear down our Close frame with it.
+            if not end.by_peer and not self.encoder.masked:
+                await self._send_eof()
+            if self.encoder.masked or not end.by_peer:
+                await self._drain()
+        await self._close_stream()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        raise ended_by(end)
+
+    async def _send_close(self, code: int, reason: str) -> None:
+        if self._close_sent:
+            return
+        async with self._lock:
+            if self._torn or self._broken is not None:
+                return
+            self._close_sent = self._torn = True
+            try:
+                await self._stream.send_all(self.encoder.close(code, reason))
+                self._torn = False
+            except _BROKEN:
+                return  # it is gone, which is what closing wants
+
+    async def _wait_for_close(self) -> None:
+        """Read on, into nothing, until the peer's Close frame or the end of the stream."""
+        while self._decoder.end is None:
+            try:
+                data = await self._stream.receive_some(RECEIVE_BUFFER)
+            except _BROKEN:
+                return
+            if not data:
+                return
+            self._decoder.receive(bytes(data))
+            self._decoder.controls.clear()
+        if self.encoder.masked:
+            await self._drain()
+
+    async def _send_eof(self) -> None:
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            with contextlib.suppress(*_BROKEN):
+                await self._stream.send_eof()
+
+    async def _drain(self) -> None:
+        try:
+            while await self._stream.receive_some(RECEIVE_BUFFER):
+                pass
+        except _BROKEN:
+            return
+
+    async def _close_stream(self) -> None:
+        self.abort(ConnectionEnded(named("not_connected"), "the connection is closed"))
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(self._stream)

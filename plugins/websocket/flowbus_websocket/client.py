@@ -1,0 +1,115 @@
+"""The client's half of a connection: dial, ask, and hand over an open channel."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import Final
+
+import msgspec
+import trio
+
+from flowbus import TLS, ConfigError, Lost
+from flowbus_websocket.channel import Channel
+from flowbus_websocket.dial import deadline_in, dial
+from flowbus_websocket.faults import named
+from flowbus_websocket.protocol.ask import Asking, HandshakeError, Opened, Opening
+from flowbus_websocket.protocol.decoder import FrameDecoder
+from flowbus_websocket.protocol.encoder import FrameEncoder
+from flowbus_websocket.url import Address
+
+_BY_STATUS: Final = {401: "authentication_refused", 403: "access_denied", 407: "proxy_error"}
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a channel takes and sends, in bytes, and its times, in seconds; 0 means no limit."""
+
+    max_receive_message: int = 1 << 20
+    max_receive_frame: int = 0
+    max_send_frame: int = 0
+    keepalive_interval: float = 20.0
+    keepalive_timeout: float = 10.0
+    close_timeout: float = 5.0
+
+    def channel(self, stream: trio.abc.Stream, *, is_client: bool, rest: bytes) -> Channel:
+        """Return the channel over a stream on which the handshake has been made."""
+        decoder = FrameDecoder(
+            masked=not is_client,
+            max_message=self.max_receive_message,
+            max_frame=self.max_receive_frame,
+        )
+        return Channel(
+            stream,
+            decoder,
+            FrameEncoder(masked=is_client, max_frame=self.max_send_frame),
+            rest=rest,
+            keepalive_interval=self.keepalive_interval,
+            keepalive_timeout=self.keepalive_timeout,
+            close_timeout=self.close_timeout,
+        )
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to ask a server for. ``response_timeout`` in seconds, 0 means no limit."""
+
+    address: Address
+    subprotocols: tuple[str, ...] = ()
+    require_subprotocol: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    response_timeout: float = 10.0
+
+
+async def connect(
+    request: Request, limits: Limits, tls: TLS | None, connect_timeout: float
+) -> tuple[Channel, Opened]:
+    """Return an open channel and what the server agreed to; Lost with the fault of what failed."""
+    stream = await dial(request.address, tls, connect_timeout)
+    try:
+        opened = await open_on(stream, request)
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return limits.channel(stream, is_client=True, rest=opened.rest), opened
+
+
+async def open_on(stream: trio.abc.Stream, request: Request) -> Opened:
+    """Make the handshake on a connected stream; Lost with the fault of what failed."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    address = request.address
+    asking = Asking(
+        Opening(address.host_header, address.target, key, request.subprotocols, request.headers)
+    )
+    try:
+        data = asking.request()
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    with trio.move_on_after(deadline_in(request.response_timeout)):
+        try:
+            await stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            raise Lost(named("request_send_error"), f"{error.__cause__ or error}") from error
+        try:
+            opened = await _response(stream, asking)
+        except HandshakeError as error:
+            name = _BY_STATUS.get(error.status, error.why)
+            raise Lost(named(name), str(error)) from None
+        if request.require_subprotocol and opened.subprotocol is None:
+            text = f"the server chose none of {', '.join(request.subprotocols)}"
+            raise Lost(named("subprotocol_refused"), text)
+        return opened
+    text = f"{address} did not answer within {request.response_timeout:g} s"
+    raise Lost(named("response_timed_out"), text)
+
+
+async def _response(stream: trio.abc.Stream, asking: Asking) -> Opened:
+    while True:
+        try:
+            data = await stream.receive_some(4096)
+        except trio.BrokenResourceError as error:
+            text = f"the connection broke off before the answer: {error.__cause__ or error}"
+            raise Lost(named("connection_lost"), text) from error
+        if not data:
+            raise Lost(named("connection_lost"), "the server hung up before it answered")
+        opened = asking.receive(bytes(data))
+        if opened is not None:
+            return opened

@@ -1,0 +1,52 @@
+"""The keep-alive of a connection: when to ping, and when to give up (RFC 6455, section 5.5.2)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+Step = Literal["wait", "ping", "lost"]
+
+
+class KeepAlive:
+    """Says what to do about a silent peer. Times are seconds of one clock; 0 means never.
+
+    Only what is received counts, not what is sent. While nobody reads, because the flow behind is
+    full, the peer's silence says nothing, and the time begins anew.
+    """
+
+    def __init__(self, interval: float, timeout: float, now: float) -> None:
+        self.timeout = timeout or math.inf
+        self._interval = interval or math.inf
+        self._heard = now
+        self._pinged: float | None = None
+
+    def heard(self, now: float) -> None:
+        """Note that something came, or that reading was taken up again."""
+        self._heard = now
+
+    def ponged(self) -> None:
+        """Note the answer to a ping."""
+        self._pinged = None
+
+    @property
+    def due(self) -> float:
+        """When :meth:`step` has something to do, as far as is known now."""
+        if self._pinged is not None:
+            return self._pinged + self.timeout
+        return self._heard + self._interval
+
+    def step(self, now: float, *, reading: bool) -> Step:
+        """Return what to do now."""
+        if now < self.due:
+            return "wait"
+        if not reading:
+            self._heard, self._pinged = now, None
+        elif self._pinged is None:
+            self._pinged = now
+            return "ping"
+        elif self._heard > self._pinged:
+            self._pinged = None  # it is alive, though its Pong may be behind much data
+        else:
+            return "lost"
+        return "wait"

@@ -1,0 +1,1 @@
+"""WebSocket without I/O: bytes in, messages and bytes out (RFC 6455)."""

@@ -1,0 +1,140 @@
+"""The client's side of the opening handshake: the request out, the response in (RFC 6455, 4.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, NamedTuple
+
+import h11
+
+from flowbus_websocket.protocol.handshake import (
+    MAX_HEAD,
+    VERSION,
+    Headers,
+    accept_token,
+    as_bytes,
+    as_text,
+    has,
+    one,
+    values,
+)
+
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^\s|\s$")
+
+Why = Literal[
+    "response_parse_error",
+    "response_invalid",
+    "response_status",
+    "accept_missing",
+    "accept_invalid",
+    "extension_invalid",
+    "subprotocol_refused",
+]
+
+
+class HandshakeError(Exception):
+    """The server did not open a WebSocket; ``status`` is that of HTTP where it sent another one."""
+
+    def __init__(self, why: Why, text: str, status: int = 0) -> None:
+        self.why = why
+        self.status = status
+        super().__init__(text)
+
+
+class Opening(NamedTuple):
+    """What a client asks for. ``key`` is 16 random bytes in base64, fresh for every attempt."""
+
+    host: str
+    target: str
+    key: str
+    subprotocols: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Opened(NamedTuple):
+    """What the server agreed to; ``rest`` are bytes of frames that came behind its response."""
+
+    subprotocol: str | None
+    headers: Headers
+    rest: bytes
+
+
+class Asking:
+    """One handshake of a client."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+
+    def request(self) -> bytes:
+        """Return the request; a header of the caller replaces the default of that name.
+
+        ValueError where a header or the target has characters that HTTP does not allow.
+        """
+        own = self._opening.headers
+        named = {name.lower() for name, _ in own}
+        headers = [header for header in self._default_headers() if header[0].lower() not in named]
+        for name, value in own:
+            if _FORBIDDEN.search(value):
+                # The value may be a secret: it must not be shown.
+                raise ValueError(f"the value of the header {name} has control characters")
+        try:
+            request = h11.Request(
+                method="GET", target=self._opening.target, headers=as_bytes([*headers, *own])
+            )
+            data = self._http.send(request) or b""
+            return data + (self._http.send(h11.EndOfMessage()) or b"")
+        except (h11.LocalProtocolError, UnicodeError) as error:
+            raise ValueError(f"the request cannot be sent: {error}") from None
+
+    def _default_headers(self) -> Headers:
+        opening = self._opening
+        headers = [
+            ("Host", opening.host),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", opening.key),
+            ("Sec-WebSocket-Version", VERSION),
+        ]
+        if opening.subprotocols:
+            headers.append(("Sec-WebSocket-Protocol", ", ".join(opening.subprotocols)))
+        return headers
+
+    def receive(self, data: bytes) -> Opened | None:
+        """Take in the next bytes; return what was agreed once the response is there.
+
+        HandshakeError says what is wrong with it.
+        """
+        try:
+            self._http.receive_data(data)
+            event = self._http.next_event()
+            while isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+                event = self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            raise HandshakeError("response_parse_error", str(error)) from None
+        if isinstance(event, h11.InformationalResponse):
+            return self._opened(as_text(event.headers))
+        if isinstance(event, h11.Response):
+            reason = event.reason.decode("latin-1")
+            text = f"the server answered {event.status_code} {reason}".rstrip()
+            raise HandshakeError("response_status", text, event.status_code)
+        return None
+
+    def _opened(self, headers: Headers) -> Opened:
+        if not has(headers, "upgrade", "websocket"):
+            raise HandshakeError("response_invalid", "the response has no Upgrade: websocket")
+        if not has(headers, "connection", "upgrade"):
+            raise HandshakeError("response_invalid", "the response has no Connection: Upgrade")
+        accept = one(headers, "sec-websocket-accept")
+        if accept is None:
+            raise HandshakeError("accept_missing", "the response has no Sec-WebSocket-Accept")
+        if accept != accept_token(self._opening.key):
+            raise HandshakeError("accept_invalid", "Sec-WebSocket-Accept does not answer our key")
+        if extensions := values(headers, "sec-websocket-extensions"):
+            text = f"the server uses {', '.join(extensions)}, which was not offered"
+            raise HandshakeError("extension_invalid", text)
+        subprotocol = one(headers, "sec-websocket-protocol")
+        if subprotocol is not None and subprotocol not in self._opening.subprotocols:
+            text = f"the server chose the subprotocol {subprotocol!r}, which was not offered"
+            raise HandshakeError("subprotocol_refused", text)
+        return Opened(subprotocol, headers, self._http.trailing_data[0])

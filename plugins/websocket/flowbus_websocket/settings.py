@@ -1,0 +1,164 @@
+"""The options of the nodes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from flowbus import TLS, ByteSize, Config, Secret
+from flowbus_websocket.client import Limits, Request
+from flowbus_websocket.protocol.handshake import is_token
+from flowbus_websocket.url import parse_url
+
+Seconds = Annotated[float, Meta(ge=0)]
+
+_RESERVED = ("connection", "upgrade")
+
+
+class WebSocketClient(Config):
+    """Stay connected to a WebSocket server and exchange messages with it."""
+
+    url: Annotated[str, Meta(description="Where to connect: ws://HOST:PORT/PATH or wss://...")]
+    subprotocols: Annotated[
+        tuple[str, ...], Meta(description="Subprotocols to offer, the one liked best first.")
+    ] = ()
+    require_subprotocol: Annotated[
+        bool, Meta(description="Do not work with a server that chooses none of subprotocols.")
+    ] = False
+    origin: Annotated[
+        str | None, Meta(description="Origin header, for servers that check where pages come from.")
+    ] = None
+    headers: Annotated[
+        dict[str, Secret],
+        Meta(
+            description="More headers of the request; they replace the default ones. Never shown."
+        ),
+    ] = {}  # noqa: RUF012  msgspec copies it
+    tls: Annotated[TLS | None, Meta(description="How to secure a wss:// connection.")] = None
+    connect_timeout: Annotated[
+        Seconds, Meta(description="Seconds for name resolution, TCP and TLS together; 0: no limit.")
+    ] = 10.0
+    response_timeout: Annotated[
+        Seconds, Meta(description="Seconds for the server's answer to the request; 0: no limit.")
+    ] = 10.0
+    keepalive: Annotated[bool, Meta(description="Ping a server from which nothing comes.")] = True
+    keepalive_interval: Annotated[
+        Seconds, Meta(description="Seconds without anything received before a ping; 0: never.")
+    ] = 20.0
+    keepalive_timeout: Annotated[
+        Seconds, Meta(description="Seconds to wait for the answer to a ping; 0: no limit.")
+    ] = 10.0
+    max_receive_message: Annotated[
+        ByteSize,
+        Meta(description="Largest message taken, in bytes; a larger one closes with 1009."),
+    ] = 1 << 20
+    max_receive_frame: Annotated[
+        ByteSize, Meta(description="Largest frame taken, in bytes; a larger one closes with 1009.")
+    ] = 1 << 16
+    max_send_frame: Annotated[
+        ByteSize, Meta(description="Larger messages are sent in fragments of this size, in bytes.")
+    ] = 1 << 14
+    close_timeout: Annotated[Seconds, Meta(description="Seconds for the closing handshake.")] = 2.0
+
+    def __post_init__(self) -> None:
+        try:
+            address = parse_url(self.url)
+        except ValueError as error:
+            raise ValueError(f"url: {error}") from None
+        if self.tls is not None and not address.secure:
+            raise ValueError("tls: has no use with a ws:// url; write wss:// or leave it out")
+        if self.require_subprotocol and not self.subprotocols:
+            raise ValueError("require_subprotocol: needs subprotocols to offer")
+        for name in self.subprotocols:
+            if not is_token(name):
+                raise ValueError(f"subprotocols: {name!r} is not a token of HTTP")
+        for name in self.headers:
+            if not is_token(name):
+                raise ValueError(f"headers: {name!r} is no name of a header")
+            if name.lower() in _RESERVED or name.lower().startswith("sec-websocket-"):
+                raise ValueError(f"headers: {name} belongs to the handshake and cannot be given")
+
+    def request(self) -> Request:
+        """Return what to ask the server for."""
+        headers = [(name, secret.reveal().strip()) for name, secret in self.headers.items()]
+        if self.origin is not None and not any(name.lower() == "origin" for name, _ in headers):
+            headers.append(("Origin", self.origin))
+        return Request(
+            address=parse_url(self.url),
+            subprotocols=self.subprotocols,
+            require_subprotocol=self.require_subprotocol,
+            headers=tuple(headers),
+            response_timeout=self.response_timeout,
+        )
+
+
+class WebSocketServer(Config):
+    """Serve WebSocket clients: take their messages, and send to one, several or all of them."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on; 0.0.0.0 for all IPv4 addresses, :: for IPv6.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port to listen on; 0: any, shown in the status.")
+    ]
+    path: Annotated[
+        str | None,
+        Meta(description="The only path served, without a query; another one is answered 404."),
+    ] = None
+    tls: Annotated[TLS | None, Meta(description="Serve wss:// with this certificate and key.")] = (
+        None
+    )
+    max_connections: Annotated[
+        int, Meta(ge=1, le=100_000, description="Clients at once; the next one is answered 503.")
+    ] = 1000
+    handshake_timeout: Annotated[
+        Seconds, Meta(description="Seconds for TLS and the request of a client; 0: no limit.")
+    ] = 10.0
+    keepalive: Annotated[bool, Meta(description="Ping a client from which nothing comes.")] = True
+    keepalive_interval: Annotated[
+        Seconds, Meta(description="Seconds without anything received before a ping; 0: never.")
+    ] = 20.0
+    keepalive_timeout: Annotated[
+        Seconds, Meta(description="Seconds to wait for the answer to a ping; 0: no limit.")
+    ] = 10.0
+    max_receive_message: Annotated[
+        ByteSize,
+        Meta(description="Largest message taken, in bytes; a larger one closes with 1009."),
+    ] = 1 << 20
+    max_receive_frame: Annotated[
+        ByteSize | None,
+        Meta(description="Largest frame taken, in bytes; without it the limit of messages."),
+    ] = None
+    max_send_frame: Annotated[
+        ByteSize, Meta(description="Larger messages are sent in fragments of this size, in bytes.")
+    ] = 1 << 17
+    send_queue: Annotated[
+        ByteSize, Meta(description="Bytes that may wait for one client; see slow_client.")
+    ] = 1 << 20
+    slow_client: Annotated[
+        Literal["wait", "drop", "close"],
+        Meta(
+            description="When a client's send queue is full: reject what is for it (drop), close it "
+            "with 1008 (close), or let all senders wait for it (wait)."
+        ),
+    ] = "drop"
+    close_timeout: Annotated[Seconds, Meta(description="Seconds for the closing handshake.")] = 2.0
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not self.path.startswith("/"):
+            raise ValueError(f"path: {self.path!r} does not begin with /")
+        if self.tls is not None and self.tls.cert is None:
+            raise ValueError("tls: a server needs cert, and key where cert does not hold it")
+
+
+def limits_of(config: WebSocketClient | WebSocketServer) -> Limits:
+    """Return the limits of either node's channels."""
+    return Limits(
+        max_receive_message=config.max_receive_message,
+        max_receive_frame=config.max_receive_frame or 0,
+        max_send_frame=config.max_send_frame,
+        keepalive_interval=config.keepalive_interval if config.keepalive else 0.0,
+        keepalive_timeout=config.keepalive_timeout,
+        close_timeout=config.close_timeout or 1e-3,
+    )
