@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import node_red
 
-PACKAGES = ("flowbus", "trio", "msgspec", "orjson", "jsonatapy", "trio-websocket", "paho-mqtt")
+PACKAGES = ("flowbus", "trio", "msgspec", "orjson", "jsonatapy", "h11", "paho-mqtt")
 
 
 def describe() -> dict[str, Any]:

@@ -46,7 +46,7 @@ UNCONFIRMED = Fault(
 POISON = Fault(
     "flowbus.poison",
     "message breaks its peer",
-    "Five times in a row the peer was lost within a second of this message alone, while another one passed.",
+    "Again and again the peer was lost within a second of this message alone, while another one passed.",
     "Look at the message on the error outlet; the peer's own log usually says why it hangs up.",
 )
 LEAKED = Fault(

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import trio
-
 from flowbus.clock import SECOND, SLICE, Clock
 from flowbus.config import Config
 from flowbus.counters import Counters

@@ -12,7 +12,9 @@ The rules:
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
 import trio
@@ -60,6 +62,16 @@ class Receiver(Protocol):
         """Look at the clock: called several times a keepalive, with trio's time."""
 
 
+def write_now(stream: Stream, data: bytes) -> int:
+    """Hand bytes to the operating system without waiting; return how many it took, 0 if it cannot."""
+    if not isinstance(stream, trio.SocketStream):
+        return 0  # TLS has a state of its own
+    try:
+        return os.write(stream.socket.fileno(), data)
+    except OSError:  # the buffer is full, or the socket broken: the writer will find out
+        return 0
+
+
 class Client:
     """A session that the broker has accepted."""
 
@@ -68,7 +80,7 @@ class Client:
         self.address = address
         self.limits = limits
         self.settings = engine.settings
-        self.outgoing = Outgoing(engine, limits)
+        self.outgoing = Outgoing(engine, limits, write_now=partial(write_now, stream))
         self.receiver: Receiver | None = None
         self._stream = stream
         self._engine = engine

@@ -68,6 +68,7 @@ async def mqtt_out(config: MqttOut, io: NodeIO) -> None:
             while not publishing.has_room():
                 await publishing.wait_room()
             publishing.publish(delivery)
+        publishing.flush()
 
 
 class Publishing:
@@ -94,6 +95,9 @@ class Publishing:
 
     async def wait_room(self) -> None:
         """Wait until there is room for more than a single message."""
+        self._outgoing.flush()
+        if self._has_ample_room():
+            return
         await self._outgoing.wait_until(self._has_ample_room)
 
     def _has_ample_room(self) -> bool:
@@ -109,7 +113,7 @@ class Publishing:
             topic = message.topic if self._topic is None else self._topic.render(message)
             payload = encode_payload(message.payload)
             self._outgoing.publish(
-                topic, payload, self._qos, self._retain, partial(self._done, delivery)
+                topic, payload, self._qos, self._retain, partial(self._done, delivery), wake=False
             )
         except Rejected as why:
             delivery.reject(why.fault, why.text)
@@ -121,6 +125,10 @@ class Publishing:
             delivery.reject(faults.fault_of(0x95), str(why))
         else:
             self._in_flight += 1
+
+    def flush(self) -> None:
+        """Send what was published."""
+        self._outgoing.flush()
 
     def _done(self, delivery: Delivery, reason: int) -> None:
         """End a message as the broker decided; a lost one stays in the custody of the flow."""

@@ -1,7 +1,8 @@
 """What waits to be written to a broker: one bounded buffer, and the window of QoS 1.
 
 Nobody is woken a message: a publisher that finds room appends, and one write takes all that has
-gathered. Whoever published learns the end by a callback, called once: with a reason code (0x80 and
+gathered. A publisher that has no more for now may :meth:`Outgoing.flush`: what the operating system
+takes at once needs no change of task. Whoever published learns the end by a callback, called once: with a reason code (0x80 and
 above refuse), or with :data:`LOST` when the connection ended first.
 """
 
@@ -31,7 +32,15 @@ class TooLargeError(ValueError):
 class Outgoing:
     """The sending side of one connection."""
 
-    def __init__(self, engine: Engine, limits: Limits, window: int = 65_535) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits,
+        window: int = 65_535,
+        write_now: Callable[[bytes], int] = lambda _: 0,
+    ) -> None:
+        """``write_now`` hands bytes to the operating system without waiting and says how many it took."""
+        self._write_now = write_now
         self._engine = engine
         self._limits = limits
         self._window = min(window, limits.receive_maximum)
@@ -79,10 +88,13 @@ class Outgoing:
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    def publish(self, topic: str, payload: bytes, qos: int, retain: bool, on_done: OnDone) -> None:
+    def publish(
+        self, topic: str, payload: bytes, qos: int, retain: bool, on_done: OnDone, *, wake: bool = True
+    ) -> None:
         """Append one message. Raises TopicError, TooLargeError or ValueError and appends nothing then.
 
-        ``on_done`` is called for QoS 0 when the packet was handed to the operating system.
+        ``on_done`` is called for QoS 0 when the packet was handed to the operating system. Without
+        ``wake`` it is written with what comes next, or by :meth:`flush`.
         """
         if self._ended:
             on_done(LOST)
@@ -99,6 +111,24 @@ class Outgoing:
             self._written.append(on_done)
         self._pieces.append(data)
         self._size += len(data)
+        if wake:
+            self._wake()
+
+    def flush(self) -> None:
+        """Hand what waits to the operating system; what it does not take at once, the writer writes."""
+        if not self._pieces:
+            return
+        if self._in_write:
+            self._wake()
+            return
+        data, written = self.take()
+        count = self._write_now(data)
+        if count == len(data):
+            self.wrote(written)
+            return
+        self._in_write = 0
+        self._pieces, self._written = [data[count:]], written
+        self._size = len(data) - count
         self._wake()
 
     def write(self, data: bytes) -> None:
