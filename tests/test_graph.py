@@ -108,12 +108,18 @@ def test_statuses_and_errors_lead_somewhere() -> None:
 
 
 def test_outlets_without_a_wire() -> None:
-    three = NodeFacts(False, True, ("out", "connection", "request"))
+    three = NodeFacts(False, False, ("out", "connection", "request"))
     flow, facts = build([["a", "b"]], a=three, b=TRANSFORM)
     assert {f.path[1]: f.text for f in loose_ends(flow, facts)} == {
         "a": 'outlets "connection", "request" have no wire',
         "b": 'outlet "out" has no wire',
     }
+
+
+def test_a_duplex_node_is_useful_for_what_it_takes() -> None:
+    server = NodeFacts(False, True, ("out", "connection"))
+    flow, facts = build([["a", "b"]], a=server, b=server)
+    assert loose_ends(flow, facts) == []
 
 
 def test_a_wire_to_a_disabled_node_is_a_wire() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -76,8 +75,6 @@ def test_it_is_found_checked_and_run(tmp_path: Path) -> None:
     for name, text in {"__init__": REGISTER, "nodes": NODES, "broken": BROKEN}.items():
         (source / "acme_flow" / f"{name}.py").write_text(text)
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target)]
-    if importlib.util.find_spec("setuptools") is not None:
-        install.append("--no-build-isolation")
     subprocess.run([*install, str(source)], check=True, timeout=120)
 
     def flowbus(*arguments: str) -> subprocess.CompletedProcess[str]:
