@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from flowbus.nodeio import NodeIO
 
 Result = Message | None | list[Message] | dict[str, Message]
-TransformFunction = Callable[[Message, Any], Result]
 IoFunction = Callable[[Any, "NodeIO"], Awaitable[None]]
 OutletNames = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
 
@@ -66,12 +65,14 @@ class NodeType:
                 raise ValueError(f"every node has an outlet {name!r}, a type cannot declare it")
         return names
 
-    def function(self, config: Config) -> TransformFunction:
-        """Return what a transform calls for each message; a class gives a fresh instance."""
-        if not isinstance(self.implementation, type):
-            return self.implementation
-        instance: Callable[[Message], Result] = self.implementation(config)
-        return lambda message, _config: instance(message)
+    def callable(self, config: Config) -> tuple[Callable[..., Result], Config | None]:
+        """Return what a transform calls for each message, and the config to pass beside it.
+
+        A class gives a fresh instance, which is called with the message alone.
+        """
+        if isinstance(self.implementation, type):
+            return self.implementation(config), None
+        return self.implementation, config
 
     def __repr__(self) -> str:
         return f"<node type {self.name}>"

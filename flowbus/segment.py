@@ -17,7 +17,7 @@ from flowbus.counters import Counters
 from flowbus.errors import Rejected
 from flowbus.faults import BLOCKED_LOOP, BUG, CONFIG, Fault
 from flowbus.message import Message
-from flowbus.node import NodeType, TransformFunction
+from flowbus.node import NodeType, Result
 from flowbus.outlets import Outlets, unknown_outlet
 from flowbus.receipt import Receipt
 from flowbus.results import by_outlet, descend
@@ -61,8 +61,8 @@ class Outgoing:
             await self.wire.put_many(items)
 
 
-def _refuse(fault: Fault, text: str) -> TransformFunction:
-    def refuse(message: Message, config: object) -> Message:
+def _refuse(fault: Fault, text: str) -> Callable[..., Result]:
+    def refuse(message: Message) -> Message:
         raise Rejected(fault, text)
 
     return refuse
@@ -90,7 +90,7 @@ class Stage:
         self._clock = clock
         self._well_after = 0  # when a degraded state ends
         self._config: Config | None = None
-        self._function: TransformFunction = _refuse(CONFIG, "not started yet")
+        self._function: Callable[..., Result] = _refuse(CONFIG, "not started yet")
 
     def add_target(self, outlet: str, target: Target) -> None:
         """Let what leaves ``outlet`` go to ``target``."""
@@ -111,26 +111,28 @@ class Stage:
         """Start with fresh options and state; if that is impossible, refuse messages and say why."""
         try:
             config = self._decode()
-            function = self.type.function(config)
+            function, own = self.type.callable(config)
         except Exception as error:  # noqa: BLE001  whatever a plugin does, only this node suffers
             fault, text = CONFIG, describe_error(error)
             self.outlets.faults.note(fault, text, error)
             self.cell.set(State.FAILED, fault.code, text)
-            self._function = _refuse(fault, text)
-            self._config = None
+            self._function, self._config = _refuse(fault, text), None
         else:
-            self._config, self._function = config, function
+            self._function, self._config = function, own
 
     def _call_all(self, messages: Messages, receipts: Receipts) -> list[Any]:
-        config = self._config
         results: list[Any] = []
         append = results.append
         left = iter(messages)
         while True:
-            call = self._function
+            call, config = self._function, self._config  # a bug renews them
             try:
-                for message in left:
-                    append(call(message, config))
+                if config is None:  # an instance of a class, which has its own
+                    for message in left:
+                        append(call(message))
+                else:
+                    for message in left:
+                        append(call(message, config))
             except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001  likewise
                 index = len(results)
                 self._failed(messages[index], receipts[index], error)
@@ -194,6 +196,14 @@ class Stage:
                 continue
             if result is _ENDED:
                 continue
+            if result.__class__ is dict and len(result) == 1:  # what a switch returns
+                [(outlet, descendant)] = result.items()
+                if descendant is message and outlet in self.targets:
+                    if outlet not in leaving:
+                        leaving[outlet] = ([], [])
+                    leaving[outlet][0].append(message)
+                    leaving[outlet][1].append(receipt)
+                    continue
             try:
                 pairs = self._pairs(result)
             except (TypeError, ValueError) as error:

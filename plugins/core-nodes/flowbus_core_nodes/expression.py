@@ -64,6 +64,20 @@ def view(message: Message) -> View:
     }
 
 
+#: What may look at more than the payload: a function (its context may be the whole view), a
+#: wildcard, parent or descendant operator, or the name of another part, even inside a text.
+_MORE_THAN_PAYLOAD = re.compile(
+    r"""\$|\*\*|(?:^|[^\w)\]"'`\s])\s*[*%]|\b(?:and|or|in)\s*[*%]|\b(?:topic|headers|id|time|quality)\b"""
+)
+
+
+def view_for(*texts: str) -> Callable[[Message], View]:
+    """Return the cheapest view in which all these expressions say what they say in :func:`view`."""
+    if any(_MORE_THAN_PAYLOAD.search(text) for text in texts):
+        return view
+    return lambda message: {"payload": message.payload}
+
+
 class Expression:
     """A compiled JSONata expression.
 

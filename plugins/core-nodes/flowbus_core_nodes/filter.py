@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from flowbus import Config, Message, transform
-from flowbus_core_nodes.expression import Condition, view
+from flowbus_core_nodes.expression import Condition, view_for
 
 
 class Filter(Config):
@@ -32,7 +32,8 @@ class filter_messages:  # noqa: N801 - named like the functions that other node 
 
     def __init__(self, config: Filter) -> None:
         self._condition = Condition(config.condition, "condition")
+        self._view = view_for(config.condition)
 
     def __call__(self, message: Message) -> Message | None:
         """Return the message, or None to drop it."""
-        return message if self._condition.holds(view(message)) else None
+        return message if self._condition.holds(self._view(message)) else None

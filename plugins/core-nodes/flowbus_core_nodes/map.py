@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from flowbus import Config, Message, Rejected, transform
-from flowbus_core_nodes.expression import NOTHING, Expression, View, value_of, view
+from flowbus_core_nodes.expression import NOTHING, Expression, View, value_of, view, view_for
 from flowbus_core_nodes.faults import NO_VALUE
 
 _OVER = "a JSONata expression over `payload`, `topic`, `headers`, `id`, `time` (ms) and `quality`"
@@ -63,11 +63,13 @@ class map_message:  # noqa: N801 - named like the functions that other node type
         self._payload = compiled.get("payload")
         self._topic = compiled.get("topic")
         self._headers = {name: compiled[f"headers.{name}"] for name in config.headers}
-        self._payload_only = len(compiled) == 1  # the usual map, and the cheapest
+        only = self._payload if len(compiled) == 1 else None  # the usual map, and the cheapest
+        self._payload_only = only is not None
+        self._view = view if only is None else view_for(only.text)
 
     def __call__(self, message: Message) -> Message:
         """Return the descendant; every expression sees the message as it came."""
-        seen = view(message)
+        seen = self._view(message)
         if self._payload_only and self._payload is not None:
             return message.with_payload(value_of(self._payload, seen))
         changes: dict[str, Any] = {}

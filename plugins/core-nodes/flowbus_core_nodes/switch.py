@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from flowbus import Config, Message, transform
-from flowbus_core_nodes.expression import Condition, view
+from flowbus_core_nodes.expression import Condition, view_for
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _TAKEN = ("else", "error", "status")
@@ -58,10 +58,11 @@ class switch:  # noqa: N801 - named like the functions that other node types are
             (name, Condition(text, f"case {name!r}")) for name, text in config.cases.items()
         ]
         self._all = config.mode == "all"
+        self._view = view_for(*config.cases.values())
 
     def __call__(self, message: Message) -> dict[str, Message]:
         """Return the message under every outlet that it leaves by."""
-        seen = view(message)
+        seen = self._view(message)
         if self._all:
             found = {name: message for name, case in self._cases if case.holds(seen)}
             return found or {"else": message}

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 from flowbus_core_nodes import expression as module
-from flowbus_core_nodes.expression import LENGTH, NOTHING, Condition, Expression, value_of, view
+from flowbus_core_nodes.expression import (
+    LENGTH,
+    NOTHING,
+    Condition,
+    Expression,
+    value_of,
+    view,
+    view_for,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -199,3 +207,30 @@ def test_any_text_is_compiled_or_refused(text: str) -> None:
 
 def test_the_limit_of_time_stays_below_what_the_runtime_calls_blocked() -> None:
     assert module.TIME_LIMIT < 250
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "payload.cmd = 'speed'", "payload.value * 0.5", "payload.value*2 % 3", "{'a': payload.a, 'b': 1}",
+        "payload", "topic", "*", "**", "* ", "(*)", "payload.*", "payload.list[*]", "%", "payload.%", "$",
+        "$$", "$.payload", "$keys()", "$string()", "payload in *", "payload.cmd & topic", "`topic`",
+        "'the topic'", "[*]", "{'x': *}", "payload.list[0] * 2", "headers.a", "1 + *", "payload ~> $count()",
+        "payload ~> |$|{'a': 9}|", "payload.list.(*)", "true or *", "/* topic */ payload",
+    ],
+)  # fmt: skip
+def test_the_cheapest_view_says_the_same(text: str) -> None:
+    payload = {"cmd": "speed", "value": 8, "a": 1, "list": [1, 2, {"b": 3}]}
+    message = Message(payload, "t", {"a": 1}, id=7, time=8_000_000)
+    try:
+        expression = Expression(text, "x")
+    except ValueError:
+        pytest.skip("no expression")
+
+    def outcome(seen: Any) -> Any:
+        try:
+            return expression.evaluate(seen)
+        except Rejected as refused:
+            return str(refused)
+
+    assert outcome(view_for(text)(message)) == outcome(view(message))
