@@ -19,6 +19,7 @@ from flowbus import Config, Message, NodeIO, io_node, transform
 from flowbus.testing import run_flow
 
 WARM_UP = 0.3  # s
+BATCH = 64  # messages that the source hands over at once, as the node ``inject`` does
 
 
 class NoOptions(Config):
@@ -57,9 +58,10 @@ async def measure(kind: str, length: int, seconds: float) -> tuple[float, int]:
         io.connected()
         until = time.monotonic() + WARM_UP + seconds
         number = 0
-        while number % 128 or time.monotonic() < until:
-            await io.send(Message({"value": number}, "bench"))
-            number += 1
+        while time.monotonic() < until:
+            batch = range(number, number + BATCH)
+            await io.send_many([Message({"value": value}, "bench") for value in batch])
+            number += BATCH
         finished.set()
 
     @io_node("chain-sink", outlets=())
