@@ -107,6 +107,16 @@ class Custody:
         return [delivery for delivery in self._held if delivery.open]
 
     @property
+    def is_careful(self) -> bool:
+        """True while messages are handed over one at a time, after a crash."""
+        return self._careful > 0
+
+    @property
+    def wires(self) -> list[Wire]:
+        """The wires that the node takes from."""
+        return self._inbox.wires
+
+    @property
     def may_prefetch(self) -> bool:
         """True if nothing can happen to a message on the wires but to be taken."""
         return all(wire.ttl is None and wire.when_full == "wait" for wire in self._inbox.wires)
@@ -125,6 +135,16 @@ class Custody:
         self._handed_at = None if held else self._clock.now()
         held.extend(deliveries)
         return deliveries
+
+    def receive(self, message: Message, receipt: Receipt, wire: Wire) -> Delivery:
+        """Take in a message that comes to an idle node without waiting on its wire."""
+        held = self._held
+        while held and held[0]._receipt is None:
+            held.popleft()
+        delivery = Delivery(message, receipt, wire, self._outlets)
+        self._handed_at = None if held else self._clock.now()
+        held.append(delivery)
+        return delivery
 
     # ---- after a crash
 

@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 from flowbus.clock import SLICE, Clock
 from flowbus.config import Config
 from flowbus.connections import Handle, follow_until_up
+from flowbus.consume import AloneInto, Sink
 from flowbus.counters import Counters
 from flowbus.custody import Custody, Delivery
 from flowbus.errors import ConfigError, Lost
@@ -232,6 +233,35 @@ class NodeIO:
         self._counters.taken += len(deliveries)
         self._counters.last = now + self._clock.epoch
         return deliveries
+
+    async def consume(self, sink: Sink) -> None:
+        """Put every message into ``sink``, which ends it by and by; never returns.
+
+        For a node that hands messages on by a plain call, to a bounded buffer it has. One that
+        comes alone is put in the task of its sender: ``put`` and ``flush`` must not depend on it.
+        """
+        failed: list[Exception] = []
+        with trio.CancelScope() as scope:
+
+            def fail(error: Exception) -> None:
+                failed.append(error)
+                scope.cancel()
+
+            wires = self._custody.wires
+            for wire in wires:
+                wire.direct = AloneInto(sink, wire, self._custody, self._outlets, self._clock, fail)
+            try:
+                while True:
+                    for delivery in await self.take_many():
+                        while not sink.has_room():
+                            await sink.wait_room()
+                        sink.put(delivery)
+                    sink.flush()
+            finally:
+                for wire in wires:
+                    wire.direct = None
+        if failed:
+            raise failed[0]
 
     async def each(self, handle: Handler, limit: int = 1) -> None:
         """Call ``handle(message)`` for every message, up to ``limit`` at once; never returns.

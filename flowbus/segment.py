@@ -58,7 +58,12 @@ class Outgoing:
         """Put on the wire what was collected."""
         if self.items:
             items, self.items = self.items, []
-            await self.wire.put_many(items)
+            direct = self.wire.direct
+            # Into a sink only: from segment to segment the calls would nest without end.
+            if len(items) > 1 or direct is None or not direct.is_end:
+                await self.wire.put_many(items)
+            elif not self.wire.carry_alone(*items[0]):
+                await self.wire.put_many(items)
 
 
 def _refuse(fault: Fault, text: str) -> Callable[..., Result]:
@@ -233,6 +238,8 @@ class Stage:
 
 class Segment:
     """The task of a tree of stages."""
+
+    is_end = False
 
     def __init__(self, inbox: Inbox, clock: Clock) -> None:
         self.inbox = inbox

@@ -31,7 +31,12 @@ Reject = Callable[[Message, Receipt, Fault, str], None]
 
 
 class Direct(Protocol):
-    """A reader that can do its work in the task of the sender."""
+    """A reader that can do its work in the task of the sender; ``is_end`` if nothing is behind it."""
+
+    @property
+    def is_end(self) -> bool:
+        """True for a sink."""
+        ...
 
     def carry(self, message: Message, receipt: Receipt) -> bool:
         """Do the work for one message; False if that cannot be now."""

@@ -63,12 +63,7 @@ async def mqtt_out(config: MqttOut, io: NodeIO) -> None:
     broker: Broker = await io.connection()
     publishing = Publishing(config, broker.publisher)
     io.connected(broker.text)
-    while True:
-        for delivery in await io.take_many():
-            while not publishing.has_room():
-                await publishing.wait_room()
-            publishing.publish(delivery)
-        publishing.flush()
+    await io.consume(publishing)
 
 
 class Publishing:
@@ -89,7 +84,7 @@ class Publishing:
             self._refusal = faults.fault_of(0x9A)
 
     def has_room(self) -> bool:
-        """Tell whether :meth:`publish` may be called now."""
+        """Tell whether :meth:`put` may be called now."""
         few = not self._qos or self._in_flight < self._max_in_flight
         return few and self._outgoing.has_room(self._qos)
 
@@ -104,7 +99,7 @@ class Publishing:
         few = not self._qos or self._in_flight <= self._max_in_flight // 2
         return few and self._outgoing.has_ample_room(self._qos)
 
-    def publish(self, delivery: Delivery) -> None:
+    def put(self, delivery: Delivery) -> None:
         """Send one message on its way; it is ended now if it is bad, else by the broker."""
         message = delivery.message
         try:

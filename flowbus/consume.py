@@ -1,0 +1,77 @@
+"""Nodes whose work on a message is a plain call: they need no change of task for one that comes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from flowbus.clock import Clock
+from flowbus.counters import Counters
+from flowbus.custody import Custody, Delivery
+from flowbus.message import Message
+from flowbus.outlets import Outlets
+from flowbus.receipt import Receipt
+from flowbus.wire import Wire
+
+
+class Sink(Protocol):
+    """Where a node puts what it takes, and which ends each delivery by and by."""
+
+    def has_room(self) -> bool:
+        """Tell whether :meth:`put` may be called now."""
+        ...
+
+    async def wait_room(self) -> None:
+        """Return when there is room, or at least when it is worth looking again."""
+        ...
+
+    def put(self, delivery: Delivery) -> None:
+        """Take one delivery."""
+        ...
+
+    def flush(self) -> None:
+        """Send what was put, there is no more for now."""
+        ...
+
+
+class AloneInto:
+    """Puts a message that comes alone over one wire into a sink, in the task of its sender."""
+
+    is_end = True
+
+    def __init__(
+        self,
+        sink: Sink,
+        wire: Wire,
+        custody: Custody,
+        outlets: Outlets,
+        clock: Clock,
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """``fail`` ends the node: what goes wrong in the sink must not become its sender's fault."""
+        self._sink = sink
+        self._wire = wire
+        self._custody = custody
+        self._outlets = outlets
+        self._counters: Counters = outlets.counters
+        self._clock = clock
+        self._fail = fail
+
+    def carry(self, message: Message, receipt: Receipt) -> bool:
+        """Put the message into the sink; False if that cannot be now."""
+        if self._custody.is_careful or not self._sink.has_room():
+            return False
+        if self._outlets.error and self._outlets.overfull:
+            return False
+        delivery = self._custody.receive(message, receipt, self._wire)
+        self._counters.taken += 1
+        self._counters.last = self._clock.now() + self._clock.epoch
+        try:
+            self._sink.put(delivery)
+            self._sink.flush()
+        except Exception as error:  # noqa: BLE001  it is judged where the node runs
+            self._fail(error)
+        return True
+
+    async def hand_over(self) -> None:
+        """There is nothing behind a sink."""
