@@ -23,8 +23,24 @@ from benchmarks.rows import Row, from_dict
 NAMES = ("ads", "mqtt", "websocket")
 
 
+TRIES = 3  # a peer's library may crash its process: pyads does now and then
+
+
 def run(name: str, quick: bool, timeout: float) -> list[Row]:
     """Return the rows of module ``name``; BenchError if it does not deliver them in time."""
+    for _ in range(TRIES - 1):
+        try:
+            return _run_once(name, quick, timeout)
+        except Crashed:
+            continue
+    return _run_once(name, quick, timeout)
+
+
+class Crashed(BenchError):
+    """The process of a module was ended by a signal."""
+
+
+def _run_once(name: str, quick: bool, timeout: float) -> list[Row]:
     if importlib.util.find_spec(f"benchmarks.{name}") is None:
         raise BenchError("this benchmark does not exist yet")
     with tempfile.TemporaryDirectory() as folder:
@@ -34,6 +50,8 @@ def run(name: str, quick: bool, timeout: float) -> list[Row]:
             args.append("quick")
         with Process(args, Path(folder) / "log") as process:
             code = process.wait(timeout)
+            if code < 0:
+                raise Crashed(f"{ended(code)}: {last_lines(process.output)}")
             if code != 0:
                 raise BenchError(f"{ended(code)}: {last_lines(process.output)}")
         return [from_dict(value) for value in json.loads(result.read_text(encoding="utf-8"))]

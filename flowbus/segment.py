@@ -60,9 +60,7 @@ class Outgoing:
             items, self.items = self.items, []
             direct = self.wire.direct
             # Into a sink only: from segment to segment the calls would nest without end.
-            if len(items) > 1 or direct is None or not direct.is_end:
-                await self.wire.put_many(items)
-            elif not self.wire.carry_alone(*items[0]):
+            if len(items) > 1 or direct is None or not direct.is_end or not self.wire.carry_alone(*items[0]):
                 await self.wire.put_many(items)
 
 

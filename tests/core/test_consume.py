@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.lowlevel
 
 from flowbus import Config, Delivery, Lost, Message, NodeIO, Outcome, State, io_node, transform
 from flowbus.supervisor import RestartPolicy
@@ -30,7 +31,7 @@ class Buffer:
         return len(self.waiting) < self.size
 
     async def wait_room(self) -> None:
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         self.flush()
 
     def put(self, delivery: Delivery) -> None:
