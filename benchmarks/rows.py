@@ -93,15 +93,16 @@ def show(value: float | None) -> str:
 def write(
     path: Path, machine: Mapping[str, Any], rows: Iterable[Row], notes: Sequence[str]
 ) -> None:
-    """Write the machine line, the notes and the rows as JSON, making the folder if need be."""
+    """Write the rows as a JSON list, and beside it (see :func:`circumstances`) where they come from."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    value = {
-        "header": HEADER,
-        "machine": dict(machine),
-        "notes": list(notes),
-        "rows": [asdict(r) for r in rows],
-    }
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    about = {"header": HEADER, "machine": dict(machine), "notes": list(notes)}
+    for file, value in ((path, [asdict(r) for r in rows]), (circumstances(path), about)):
+        file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def circumstances(path: Path) -> Path:
+    """Return the file that has the header, the machine and the notes to the rows in ``path``."""
+    return path.with_name(f"{path.stem}-machine.json")
 
 
 def _ratio(ratio: float | None) -> str:

@@ -44,12 +44,13 @@ def figures() -> str:
     """Return the table of what was measured last; empty where nothing was."""
     if not RESULTS.exists():
         return ""
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    rows = [row for row in results["rows"] if row["name"].startswith(_GROUPS)]
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+    about = json.loads(RESULTS.with_name("latest-machine.json").read_text(encoding="utf-8"))
+    rows = [row for row in rows if row["name"].startswith(_GROUPS)]
     head = ["| measured | unit | flowbus | peer | ratio | peer is |", "|---|---|---|---|---|---|"]
-    notes = [f"- {note.splitlines()[0]}" for note in results["notes"]]
+    notes = [f"- {note.splitlines()[0]}" for note in about["notes"]]
     return "\n".join(
-        ["", _machine(results["machine"]), "", *notes, "", *head, *map(_row, rows), ""]
+        ["", _machine(about["machine"]), "", *notes, "", *head, *map(_row, rows), ""]
     )
 
 

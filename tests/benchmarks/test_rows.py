@@ -123,15 +123,15 @@ def test_the_table_says_how_to_read_the_ratio():
     assert text.splitlines()[-1].split() == ["b", "ms", "0.5", "–", "–"]
 
 
-def test_the_file_has_the_machine_line_and_every_row(tmp_path):
+def test_the_files_have_every_row_and_the_machine(tmp_path):
     path = tmp_path / "results" / "latest.json"
     rows.write(path, {"python": "3.11"}, [row("µ", "ms", 1.0, 2.0, "p")], ["quick"])
-    value = json.loads(path.read_text(encoding="utf-8"))
-    assert value["machine"] == {"python": "3.11"}
-    assert value["notes"] == ["quick"]
-    assert "flowbus is better" in value["header"]
+    about = json.loads(rows.circumstances(path).read_text(encoding="utf-8"))
+    assert about["machine"] == {"python": "3.11"}
+    assert about["notes"] == ["quick"]
+    assert "flowbus is better" in about["header"]
     wanted = {"name": "µ", "unit": "ms", "flowbus": 1, "peer": 2, "peer_name": "p", "ratio": 2.0}
-    assert value["rows"] == [wanted]
+    assert json.loads(path.read_text(encoding="utf-8")) == [wanted]
 
 
 # ---- the rows of the pipeline
