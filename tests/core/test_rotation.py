@@ -37,7 +37,7 @@ QUICK = RestartPolicy(first_delay=0.01, max_delay=0.01)
 async def test_a_rotated_secret_is_read_and_never_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    global refused  # noqa: PLW0603
+    global refused
     caplog.set_level(logging.DEBUG)
     seen.clear()
     refused = trio.Event()
@@ -59,7 +59,7 @@ async def test_a_rotated_secret_is_read_and_never_shown(
 
 
 async def test_a_secret_that_is_gone_fails_its_node_alone(tmp_path: Path) -> None:
-    global refused  # noqa: PLW0603
+    global refused
     refused = trio.Event()
     file = tmp_path / "token"
     file.write_text("first-token\n")
