@@ -202,12 +202,13 @@ def broken_limit(plain: Any, value: float) -> str:
 
 
 def options(config_type: type) -> tuple[Option, ...]:
-    """Return the options of a config type in the order of their declaration."""
+    """Return the options of a config type as declared, those first that have to be given."""
     return _options(shape_of(config_type), ())
 
 
 def _options(shape: inspect.StructType, above: tuple[type, ...]) -> tuple[Option, ...]:
-    return tuple(_option(field, (*above, shape.cls)) for field in shape.fields)
+    fields = sorted(shape.fields, key=lambda field: not field.required)
+    return tuple(_option(field, (*above, shape.cls)) for field in fields)
 
 
 def _option(field: inspect.Field, above: tuple[type, ...]) -> Option:

@@ -16,7 +16,24 @@ Seconds = Annotated[float, Meta(ge=0)]
 _RESERVED = ("connection", "upgrade")
 
 
-class WebSocketClient(Config):
+class OpenConnection(Config):
+    """What holds for an open connection, whoever dialled."""
+
+    keepalive: Annotated[bool, Meta(description="Ping a peer from which nothing comes.")] = True
+    keepalive_interval: Annotated[
+        Seconds, Meta(description="Seconds without anything received before a ping; 0: never.")
+    ] = 20.0
+    keepalive_timeout: Annotated[
+        Seconds, Meta(description="Seconds to wait for the answer to a ping; 0: no limit.")
+    ] = 10.0
+    max_receive_message: Annotated[
+        ByteSize,
+        Meta(description="Largest message taken, in bytes; a larger one closes with 1009."),
+    ] = 1 << 20
+    close_timeout: Annotated[Seconds, Meta(description="Seconds for the closing handshake.")] = 2.0
+
+
+class WebSocketClient(OpenConnection):
     """Stay connected to a WebSocket server and exchange messages with it."""
 
     url: Annotated[str, Meta(description="Where to connect: ws://HOST:PORT/PATH or wss://...")]
@@ -42,24 +59,12 @@ class WebSocketClient(Config):
     response_timeout: Annotated[
         Seconds, Meta(description="Seconds for the server's answer to the request; 0: no limit.")
     ] = 10.0
-    keepalive: Annotated[bool, Meta(description="Ping a server from which nothing comes.")] = True
-    keepalive_interval: Annotated[
-        Seconds, Meta(description="Seconds without anything received before a ping; 0: never.")
-    ] = 20.0
-    keepalive_timeout: Annotated[
-        Seconds, Meta(description="Seconds to wait for the answer to a ping; 0: no limit.")
-    ] = 10.0
-    max_receive_message: Annotated[
-        ByteSize,
-        Meta(description="Largest message taken, in bytes; a larger one closes with 1009."),
-    ] = 1 << 20
     max_receive_frame: Annotated[
         ByteSize, Meta(description="Largest frame taken, in bytes; a larger one closes with 1009.")
     ] = 1 << 16
     max_send_frame: Annotated[
         ByteSize, Meta(description="Larger messages are sent in fragments of this size, in bytes.")
     ] = 1 << 14
-    close_timeout: Annotated[Seconds, Meta(description="Seconds for the closing handshake.")] = 2.0
 
     def __post_init__(self) -> None:
         try:
@@ -93,7 +98,7 @@ class WebSocketClient(Config):
         )
 
 
-class WebSocketServer(Config):
+class WebSocketServer(OpenConnection):
     """Serve WebSocket clients: take their messages, and send to one, several or all of them."""
 
     host: Annotated[
@@ -115,17 +120,6 @@ class WebSocketServer(Config):
     handshake_timeout: Annotated[
         Seconds, Meta(description="Seconds for TLS and the request of a client; 0: no limit.")
     ] = 10.0
-    keepalive: Annotated[bool, Meta(description="Ping a client from which nothing comes.")] = True
-    keepalive_interval: Annotated[
-        Seconds, Meta(description="Seconds without anything received before a ping; 0: never.")
-    ] = 20.0
-    keepalive_timeout: Annotated[
-        Seconds, Meta(description="Seconds to wait for the answer to a ping; 0: no limit.")
-    ] = 10.0
-    max_receive_message: Annotated[
-        ByteSize,
-        Meta(description="Largest message taken, in bytes; a larger one closes with 1009."),
-    ] = 1 << 20
     max_receive_frame: Annotated[
         ByteSize | None,
         Meta(description="Largest frame taken, in bytes; without it the limit of messages."),
@@ -143,7 +137,6 @@ class WebSocketServer(Config):
             "with 1008 (close), or let all senders wait for it (wait)."
         ),
     ] = "drop"
-    close_timeout: Annotated[Seconds, Meta(description="Seconds for the closing handshake.")] = 2.0
 
     def __post_init__(self) -> None:
         if self.path is not None and not self.path.startswith("/"):
