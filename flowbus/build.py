@@ -25,7 +25,8 @@ from flowbus.plugins import Registry
 from flowbus.secrets import Redactor
 from flowbus.segment import Messages, Outgoing, Receipts, Segment, Stage
 from flowbus.status import State, Status, StatusCell
-from flowbus.wire import Inbox, StatusWire, Wire
+from flowbus.statuswire import StatusWire
+from flowbus.wire import Inbox, Wire
 
 log = logging.getLogger("flowbus.status")
 

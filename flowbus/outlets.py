@@ -10,7 +10,8 @@ from flowbus.counters import Counters
 from flowbus.faults import BUG, Fault
 from flowbus.message import Message
 from flowbus.receipt import Receipt, on_error_branch
-from flowbus.wire import StatusWire, Wire
+from flowbus.statuswire import StatusWire
+from flowbus.wire import Wire
 
 log = logging.getLogger("flowbus.node")
 

@@ -23,7 +23,7 @@ from trio.lowlevel import ParkingLot
 from flowbus.clock import SECOND, Clock
 from flowbus.faults import WIRE_FULL, Fault
 from flowbus.message import Message
-from flowbus.receipt import UNCOUNTED, Receipt
+from flowbus.receipt import Receipt
 
 Item = tuple[Message, Receipt]
 WhenFull = Literal["wait", "drop-oldest", "drop-newest", "reject"]
@@ -349,21 +349,3 @@ class Wire:
             receipt.reject(fault.code, text)
         else:
             self._on_reject(message, receipt, fault, text)
-
-
-class StatusWire(Wire):
-    """Carries status messages: never full, never waits; a slow reader gets the newest per node.
-
-    ``keys`` of the items are their topics, which name the node.
-    """
-
-    __slots__ = ()
-
-    def put_status(self, message: Message) -> None:
-        """Take a status message in the place of an older one of the same node."""
-        for index, (waiting, _) in enumerate(self._queue):
-            if waiting.topic == message.topic:
-                self._queue[index] = (message, UNCOUNTED)
-                self.dropped += 1
-                return
-        self.force(message, UNCOUNTED)

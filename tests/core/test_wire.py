@@ -13,7 +13,8 @@ from flowbus.clock import Clock
 from flowbus.faults import NODE_FAILED
 from flowbus.ledger import Line
 from flowbus.receipt import End, Receipt
-from flowbus.wire import Inbox, StatusWire, Wire
+from flowbus.statuswire import StatusWire
+from flowbus.wire import Inbox, Wire
 
 
 class Bench:
