@@ -25,7 +25,7 @@ from flowbus.errors import Rejected
 from flowbus.faults import BUG, LEAKED, POISON, Fault
 from flowbus.message import Message
 from flowbus.outlets import Outlets
-from flowbus.receipt import Receipt
+from flowbus.receipt import CONFIRMED, Receipt
 from flowbus.wire import Inbox, Item, Wire
 
 STRIKES = 5
@@ -56,7 +56,14 @@ class Delivery(msgspec.Struct, gc=False, eq=False):
         if receipt is None:
             raise AlreadyEnded("this delivery has ended before")
         self._receipt = None
-        receipt.confirm()
+        line = receipt.line
+        if receipt.open == 1 and receipt.worst <= CONFIRMED and receipt.on_end is None and line is not None:
+            # What Receipt.confirm() comes to for nearly all messages, without the call: a sink
+            # ends each of them here, and it is a tenth of what a short flow costs.
+            receipt.open = 0
+            line.ended[CONFIRMED] += 1
+        else:
+            receipt.confirm()
         if self._ended is not None:
             self._ended.set()
 

@@ -37,7 +37,7 @@ class Outcome(IntEnum):
 
 
 # Plain numbers for the paths that every message takes: an enum member costs a lookup.
-_CONFIRMED, _EXPIRED, _REJECTED = 1, 2, 3
+CONFIRMED, _EXPIRED, _REJECTED = 1, 2, 3
 
 
 class End(msgspec.Struct, frozen=True, gc=False):
@@ -70,8 +70,8 @@ class Receipt(msgspec.Struct, gc=False, eq=False):
 
     def confirm(self) -> None:
         """End one branch: the sink did its work."""
-        if self.worst < _CONFIRMED:
-            self.worst = _CONFIRMED
+        if self.worst < CONFIRMED:
+            self.worst = CONFIRMED
         left = self.open = self.open - 1
         if left:
             return
@@ -185,7 +185,7 @@ def on_error_branch(receipt: Receipt, code: str, text: str) -> HandledReceipt:
 
 
 def _end_as(receipt: Receipt, outcome: int, code: str, text: str) -> None:
-    if outcome == _CONFIRMED:
+    if outcome == CONFIRMED:
         receipt.confirm()
     elif outcome == 0:
         receipt.drop()
