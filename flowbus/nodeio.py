@@ -169,13 +169,14 @@ class NodeIO:
             await self._gate.park()
         wires = self._outlets.wires(outlet)
         line, moment = self._line, now + self._clock.epoch
+        stamp, new_id = force_setattr, next_id
         items: list[Item] = []
         for message in messages:
             if message.id:
                 message = message.copy()
-            force_setattr(message, "id", next_id())
+            stamp(message, "id", new_id())
             if not message.time:
-                force_setattr(message, "time", moment)
+                stamp(message, "time", moment)
             items.append((message, Receipt(line, now)))
         line.emitted += len(items)
         if len(wires) == 1:
