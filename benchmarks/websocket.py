@@ -23,7 +23,7 @@ from flowbus_websocket.client import Limits, Request, connect
 from flowbus_websocket.protocol.answer import Answering, accept
 from flowbus_websocket.protocol.ask import Asking, Opening
 from flowbus_websocket.protocol.encoder import FrameEncoder
-from flowbus_websocket.server import Client
+from flowbus_websocket.server.client import Client
 from flowbus_websocket.url import parse_url
 from flowbus_websocket.welcome import Decision, answer, read_request
 

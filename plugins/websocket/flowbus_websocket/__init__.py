@@ -11,7 +11,7 @@ def flowbus_register() -> dict[str, dict[str, object]]:
     return {
         "nodes": {
             "websocket-client": "flowbus_websocket.nodes:websocket_client",
-            "websocket-server": "flowbus_websocket.nodes:websocket_server",
+            "websocket-server": "flowbus_websocket.server.node:websocket_server",
         },
         "connections": {},
         "faults": {"ws": "flowbus_websocket.faults:FAULTS"},

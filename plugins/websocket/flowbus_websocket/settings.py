@@ -1,8 +1,8 @@
-"""The options of the nodes."""
+"""The options of the client, and those that both nodes have."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
@@ -10,6 +10,9 @@ from flowbus import TLS, ByteSize, Config, Secret
 from flowbus_websocket.client import Limits, Request
 from flowbus_websocket.protocol.handshake import is_token
 from flowbus_websocket.url import parse_url
+
+if TYPE_CHECKING:
+    from flowbus_websocket.server.settings import WebSocketServer
 
 Seconds = Annotated[float, Meta(ge=0)]
 
@@ -96,53 +99,6 @@ class WebSocketClient(OpenConnection):
             headers=tuple(headers),
             response_timeout=self.response_timeout,
         )
-
-
-class WebSocketServer(OpenConnection):
-    """Serve WebSocket clients: take their messages, and send to one, several or all of them."""
-
-    host: Annotated[
-        str, Meta(description="Address to listen on; 0.0.0.0 for all IPv4 addresses, :: for IPv6.")
-    ] = "127.0.0.1"
-    port: Annotated[
-        int, Meta(ge=0, le=65535, description="Port to listen on; 0: any, shown in the status.")
-    ]
-    path: Annotated[
-        str | None,
-        Meta(description="The only path served, without a query; another one is answered 404."),
-    ] = None
-    tls: Annotated[TLS | None, Meta(description="Serve wss:// with this certificate and key.")] = (
-        None
-    )
-    max_connections: Annotated[
-        int, Meta(ge=1, le=100_000, description="Clients at once; the next one is answered 503.")
-    ] = 1000
-    handshake_timeout: Annotated[
-        Seconds, Meta(description="Seconds for TLS and the request of a client; 0: no limit.")
-    ] = 10.0
-    max_receive_frame: Annotated[
-        ByteSize | None,
-        Meta(description="Largest frame taken, in bytes; without it the limit of messages."),
-    ] = None
-    max_send_frame: Annotated[
-        ByteSize, Meta(description="Larger messages are sent in fragments of this size, in bytes.")
-    ] = 1 << 17
-    send_queue: Annotated[
-        ByteSize, Meta(description="Bytes that may wait for one client; see slow_client.")
-    ] = 1 << 20
-    slow_client: Annotated[
-        Literal["wait", "drop", "close"],
-        Meta(
-            description="When a client's send queue is full: reject what is for it (drop), close it "
-            "with 1008 (close), or let all senders wait for it (wait)."
-        ),
-    ] = "drop"
-
-    def __post_init__(self) -> None:
-        if self.path is not None and not self.path.startswith("/"):
-            raise ValueError(f"path: {self.path!r} does not begin with /")
-        if self.tls is not None and self.tls.cert is None:
-            raise ValueError("tls: a server needs cert, and key where cert does not hold it")
 
 
 def limits_of(config: WebSocketClient | WebSocketServer) -> Limits:

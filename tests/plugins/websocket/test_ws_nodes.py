@@ -9,10 +9,12 @@ import pytest
 import trio
 from flowbus_websocket.dial import dial, fault_of
 from flowbus_websocket.faults import FAULTS
-from flowbus_websocket.nodes import websocket_client, websocket_server
+from flowbus_websocket.nodes import websocket_client
 from flowbus_websocket.payload import as_content
-from flowbus_websocket.server import Shared
-from flowbus_websocket.settings import WebSocketClient, WebSocketServer, limits_of
+from flowbus_websocket.server.node import websocket_server
+from flowbus_websocket.server.posting import Shared
+from flowbus_websocket.server.settings import WebSocketServer
+from flowbus_websocket.settings import WebSocketClient, limits_of
 from flowbus_websocket.url import parse_url
 
 from flowbus import TLS, Fault, Lost, Rejected, Secret

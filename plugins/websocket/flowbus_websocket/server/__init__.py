@@ -1,0 +1,1 @@
+"""The node websocket-server: many clients, from the handshake to the farewell."""

@@ -1,0 +1,101 @@
+"""From the flow to the clients: who is addressed, and what became of the message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flowbus import Delivery, Fault, Message, NodeIO, Rejected
+from flowbus_websocket.channel import Posted
+from flowbus_websocket.ended import ConnectionEnded
+from flowbus_websocket.faults import closed_with, named
+from flowbus_websocket.payload import frames_of
+from flowbus_websocket.protocol.codes import POLICY
+from flowbus_websocket.protocol.encoder import FrameEncoder
+from flowbus_websocket.server.client import Client
+from flowbus_websocket.server.rules import Rules
+
+
+class Posting:
+    """Queues messages for the clients that they are addressed to."""
+
+    def __init__(self, io: NodeIO, rules: Rules, clients: Mapping[str, Client]) -> None:
+        self._io = io
+        self._rules = rules
+        self._clients = clients
+        self._encoder = FrameEncoder(masked=False, max_frame=rules.limits.max_send_frame)
+
+    async def post(self, delivery: Delivery) -> None:
+        """Queue one message for the clients that it is addressed to; they, or this, end it."""
+        message = delivery.message
+        try:
+            clients = self._addressed(message)
+            frames = frames_of(message, self._encoder)
+        except Rejected as refusal:
+            delivery.reject(refusal.fault, refusal.text)
+            return
+        if not clients:
+            delivery.drop()
+            return
+        posted: Posted = delivery if len(clients) == 1 else Shared(delivery, len(clients))
+        for client in clients:
+            await self._post(client, frames, posted)
+
+    def _addressed(self, message: Message) -> Sequence[Client]:
+        address = message.headers.get("connection")
+        if address is None:
+            return list(self._clients.values())
+        names = [address] if isinstance(address, str) else address
+        if not isinstance(names, list | tuple):
+            text = f"headers.connection is {address!r}, neither an id nor a list of ids"
+            raise Rejected(named("unknown_connection"), text)
+        names = list(dict.fromkeys(names))
+        unknown = [str(name) for name in names if name not in self._clients]
+        if unknown:
+            raise Rejected(named("unknown_connection"), f"not connected: {', '.join(unknown)}")
+        return [self._clients[name] for name in names]
+
+    async def _post(self, client: Client, frames: bytes, posted: Posted) -> None:
+        channel, rules = client.channel, self._rules
+        room = rules.send_queue - len(frames)
+        if channel.posted and channel.posted > room:
+            if rules.slow_client == "wait":
+                await channel.wait_posted(max(room, 0))
+            else:
+                text = f"{client.name} ({client.remote}) has {channel.posted} bytes to take yet"
+                posted.reject(named("send_queue_full"), text)
+                if isinstance(posted, Shared):  # the others may have it, and then nobody is told
+                    self._io.fault(named("send_queue_full"), text)
+                if rules.slow_client == "close":
+                    channel.abort(ConnectionEnded(closed_with(POLICY), text, POLICY, "too slow"))
+                return
+        if client.name in self._clients:
+            channel.post(frames, posted)
+        else:
+            posted.reject(named("connection_lost"), f"{client.name} has left")
+
+
+class Shared:
+    """One message for several clients: confirmed when at least one has it and all others ended."""
+
+    def __init__(self, delivery: Delivery, clients: int) -> None:
+        self._delivery = delivery
+        self._left = clients
+        self._taken = False
+
+    def confirm(self) -> None:
+        """One client has it."""
+        self._taken = True
+        self._end(named("connection_lost"), "")
+
+    def reject(self, reason: Fault, text: str) -> None:
+        """One client will not get it."""
+        self._end(reason, text)
+
+    def _end(self, fault: Fault, text: str) -> None:
+        self._left -= 1
+        if self._left:
+            return
+        if self._taken:
+            self._delivery.confirm()
+        else:
+            self._delivery.reject(fault, text)

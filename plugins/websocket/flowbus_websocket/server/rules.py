@@ -1,0 +1,23 @@
+"""How a server treats its clients."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Literal
+
+import msgspec
+
+from flowbus_websocket.client import Limits
+
+SlowClient = Literal["wait", "drop", "close"]
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server treats its clients; sizes in bytes, times in seconds, 0 means no limit."""
+
+    limits: Limits
+    max_connections: int = 1000
+    handshake_timeout: float = 10.0
+    send_queue: int = 1 << 20
+    slow_client: SlowClient = "drop"
+    tls: ssl.SSLContext | None = None
