@@ -23,7 +23,7 @@ from flowbus_websocket.client import Limits, Request, connect
 from flowbus_websocket.protocol.answer import Answering, accept
 from flowbus_websocket.protocol.ask import Asking, Opening
 from flowbus_websocket.protocol.encoder import FrameEncoder
-from flowbus_websocket.server.client import Client
+from flowbus_websocket.server.client import Caller, Client
 from flowbus_websocket.url import parse_url
 from flowbus_websocket.welcome import Decision, answer, read_request
 
@@ -180,7 +180,7 @@ async def channel_server(count: Count, listening: trio.Event, port: list[int]) -
         request = await read_request(stream)
         await answer(stream, request, Decision())
         channel = Limits().channel(stream, is_client=False, rest=request.rest)
-        client = Client("1", "", request, channel)
+        client = Client("1", Caller(request=request), channel, None)
         while True:
             count(len(await client.channel.receive()))
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -17,88 +14,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_sync
 
 from flowbus import Message, Outcome, State
-from flowbus.testing import Flow, run_flow
+from flowbus.testing import run_flow
+from tests.system.websocket_peers import (
+    REQUEST,
+    connected,
+    exchange,
+    flow_of,
+    in_thread,
+    port_of,
+    refused,
+    serving,
+)
 
 pytestmark = pytest.mark.system
-
-T = TypeVar("T")
-
-
-async def in_thread(function: Callable[..., T], *args: Any, **options: Any) -> T:
-    return await trio.to_thread.run_sync(lambda: function(*args, **options), abandon_on_cancel=True)
-
-
-class Peer:
-    """A client of the websockets library, driven from trio."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-
-    async def recv(self) -> str | bytes:
-        return await in_thread(self.connection.recv, 10)
-
-    async def send(self, message: Any) -> None:
-        await in_thread(self.connection.send, message)
-
-    async def closed(self) -> tuple[int, str]:
-        """Wait for the end; returns the code and reason received."""
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                await self.recv()
-        return self.connection.close_code or 0, self.connection.close_reason or ""
-
-
-def flow_of(**options: Any) -> dict[str, Any]:
-    return {
-        "nodes": {
-            "in": {"type": "test-source"},
-            "ws": {"type": "websocket-server", "port": 0, **options},
-            "out": {"type": "test-sink"},
-            "events": {"type": "test-sink"},
-        },
-        "wires": [["in", "ws"], ["ws", "out"], ["ws.connection", "events"]],
-    }
-
-
-def port_of(flow: Flow) -> int:
-    text = flow.status("ws").text
-    assert text.startswith("listening on ")
-    return int(text.rpartition(":")[2].partition("/")[0])
-
-
-@contextlib.asynccontextmanager
-async def serving(**options: Any) -> AsyncIterator[tuple[Flow, int]]:
-    with trio.fail_after(30):
-        async with run_flow(flow_of(**options)) as flow:
-            await flow.wait_running()
-            yield flow, port_of(flow)
-
-
-@contextlib.asynccontextmanager
-async def connected(port: int, path: str = "/", **options: Any) -> AsyncIterator[Peer]:
-    options = {"compression": None, "close_timeout": 1, **options}
-    scheme = "wss" if "ssl" in options else "ws"
-    url = f"{scheme}://127.0.0.1:{port}{path}"
-    connection = await in_thread(lambda: connect_sync(url, **options).__enter__())
-    try:
-        yield Peer(connection)
-    finally:
-        with trio.CancelScope(shield=True):
-            await in_thread(connection.close)
-
-
-def refused(url: str) -> int:
-    """Return the HTTP status with which the server refuses."""
-    try:
-        with connect_sync(url):
-            return 101
-    except InvalidStatus as error:
-        return error.response.status_code
 
 
 async def test_messages_carry_their_connection_and_go_back_to_it() -> None:
@@ -225,18 +156,6 @@ async def test_wrong_path_and_too_many() -> None:
             assert await in_thread(refused, f"ws://127.0.0.1:{port}/live") == 503
 
 
-def exchange(port: int, data: bytes) -> bytes:
-    """Send garbage and return everything that is answered until the end."""
-    with socket.create_connection(("127.0.0.1", port), 10) as peer:
-        peer.settimeout(10)
-        peer.sendall(data)
-        answer = b""
-        with contextlib.suppress(ConnectionError):
-            while chunk := peer.recv(4096):
-                answer += chunk
-        return answer
-
-
 @pytest.mark.parametrize(
     ("data", "status"),
     [
@@ -275,12 +194,8 @@ async def test_garbage_after_the_handshake_is_a_protocol_error() -> None:
 
 async def test_a_silent_client_is_given_up() -> None:
     options = {"keepalive_interval": 0.2, "keepalive_timeout": 0.2, "close_timeout": 0.1}
-    request = (
-        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
     async with serving(**options) as (flow, port):
-        answer = await in_thread(exchange, port, request)
+        answer = await in_thread(exchange, port, REQUEST)
         assert answer.startswith(b"HTTP/1.1 101 ")
         await flow.get("events")
         event = (await flow.get("events")).payload

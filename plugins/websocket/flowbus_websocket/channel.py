@@ -22,7 +22,7 @@ from flowbus import Fault
 from flowbus_websocket.ended import ConnectionEnded, ended_by, hung_up, lost
 from flowbus_websocket.faults import named
 from flowbus_websocket.keepalive import KeepAlive
-from flowbus_websocket.protocol.decoder import Ended, FrameDecoder
+from flowbus_websocket.protocol.decoder import Control, Ended, FrameDecoder
 from flowbus_websocket.protocol.encoder import PING, FrameEncoder
 
 RECEIVE_BUFFER: Final = 65536  # bytes
@@ -61,7 +61,11 @@ class Channel:
         close_timeout: float = 5.0,
     ) -> None:
         self.encoder = encoder
+        #: Whether receive() also returns when a Ping or Pong has come; they are in ``noted`` then.
+        self.watching = False
+        self.noted: list[Control] = []
         self.messages_in = 0
+        self.messages_out = 0
         self.bytes_in = 0
         self.bytes_out = 0
         self._stream = stream
@@ -73,9 +77,11 @@ class Channel:
         self._urgent: list[bytes] = []
         self._posted: deque[tuple[bytes, Posted]] = deque()
         self._posted_size = 0
+        self._in_batch = 0  # how many of the posted are being sent just now
         self._wake = trio.Event()
         self._sent = trio.Event()
         self._receiving: trio.CancelScope | None = None
+        self._paused: trio.Event | None = None
         self._broken: ConnectionEnded | None = None
         self._torn = False  # a frame may have been sent in part
         self._close_sent = False
@@ -85,6 +91,7 @@ class Channel:
     async def receive(self) -> list[str | bytes]:
         """Return the messages that have come, at least one: text as str, binary as bytes.
 
+        While ``watching`` there may be none, and something in ``noted``, which the caller clears.
         ConnectionEnded once the peer has closed, broken the protocol, or is lost; everything that
         came before has been returned then.
         """
@@ -95,33 +102,56 @@ class Channel:
             messages = decoder.receive(await self._receive_some())
             if decoder.controls:
                 self._answer_controls()
-            if messages:
+            if messages or self.noted:
                 self.messages_in += len(messages)
                 return messages
 
     async def _receive_some(self) -> bytes:
         if self._rest:
-            data, self._rest = self._rest, b""
-            return data
-        self._alive.heard(trio.current_time())
-        data = b""
-        try:
-            with trio.CancelScope() as self._receiving:
-                if self._broken is None:
-                    data = bytes(await self._stream.receive_some(RECEIVE_BUFFER))
-        except _BROKEN as error:
-            raise self._broken or lost(error) from error
-        finally:
-            self._receiving = None
-        if self._broken is not None:
-            raise self._broken
+            rest, self._rest = self._rest, b""
+            return rest
+        data: bytes | None = None
+        while data is None:
+            if self._paused is not None:
+                await self._paused.wait()
+            self._alive.heard(trio.current_time())
+            try:
+                with trio.CancelScope() as self._receiving:
+                    if self._broken is None:
+                        data = bytes(await self._stream.receive_some(RECEIVE_BUFFER))
+            except _BROKEN as error:
+                raise self._broken or lost(error) from error
+            finally:
+                self._receiving = None
+            if self._broken is not None:
+                raise self._broken
         if not data:
             raise hung_up()
         self._alive.heard(trio.current_time())
         self.bytes_in += len(data)
         return data
 
+    def pause(self) -> None:
+        """Read nothing more until :meth:`resume`; keep-alive is suspended meanwhile."""
+        if self._paused is None:
+            self._paused = trio.Event()
+            if self._receiving is not None:
+                self._receiving.cancel()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused is not None:
+            self._paused.set()
+            self._paused = None
+
+    @property
+    def paused(self) -> bool:
+        """True between :meth:`pause` and :meth:`resume`."""
+        return self._paused is not None
+
     def _answer_controls(self) -> None:
+        if self.watching:
+            self.noted += self._decoder.controls
         for kind, payload in self._decoder.controls:
             if kind != PING:
                 self._alive.ponged()
@@ -157,11 +187,14 @@ class Channel:
             await self._sent.wait()
 
     def reject_posted(self, fault: Fault, text: str) -> None:
-        """Tell everybody whose message was not sent that it will not be."""
-        while self._posted:
-            self._posted.popleft()[1].reject(fault, text)
-        self._posted_size = 0
+        """Tell everybody whose message is not being sent already that it will not be."""
+        while len(self._posted) > self._in_batch:
+            frames, posted = self._posted[self._in_batch]
+            del self._posted[self._in_batch]
+            self._posted_size -= len(frames)
+            posted.reject(fault, text)
         self._sent.set()
+        self._sent = trio.Event()
 
     async def attend(self) -> None:
         """Send what is posted; runs beside the receiver, which says why it has ended."""
@@ -183,6 +216,7 @@ class Channel:
         """Let the receiver raise ``ended`` once it has handed on what it has."""
         if self._broken is None:
             self._broken = ended
+        self.resume()
         if self._receiving is not None:
             self._receiving.cancel()
 
@@ -194,7 +228,12 @@ class Channel:
         while self._urgent or self._posted:
             batch = self._next_batch()
             urgent, self._urgent = self._urgent, []
-            await self._send_all(b"".join([*urgent, *(frames for frames, _ in batch)]))
+            self._in_batch = len(batch)
+            try:
+                await self._send_all(b"".join([*urgent, *(frames for frames, _ in batch)]))
+            finally:
+                self._in_batch = 0
+            self.messages_out += len(batch)
             for frames, posted in batch:
                 self._posted.popleft()
                 self._posted_size -= len(frames)
@@ -249,8 +288,8 @@ class Channel:
 
     # ---- the end
 
-    async def close(self, code: int, reason: str = "") -> None:
-        """Close: send what is posted and a Close frame, wait for the peer's, close the stream.
+    async def close(self, code: int, reason: str = "", *, wait: bool = True) -> None:
+        """Close: send what is posted and a Close frame, ``wait`` for the peer's, close the stream.
 
         Takes ``close_timeout`` at most, cancelled or not. Only the receiving task may call it.
         """
@@ -258,7 +297,7 @@ class Channel:
             if self._broken is None and self._decoder.end is None:
                 await self._send_last()
                 await self._send_close(code, reason)
-                if self._close_sent and not self._torn:
+                if wait and self._close_sent and not self._torn:
                     await self._wait_for_close()
         await self._close_stream()
 

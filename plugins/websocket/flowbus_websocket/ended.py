@@ -43,5 +43,7 @@ def hung_up() -> ConnectionEnded:
 def lost(error: BaseException) -> ConnectionEnded:
     """Return the exception for a stream that broke."""
     cause = error.__cause__
+    if isinstance(cause, Lost):
+        return ConnectionEnded(cause.fault, cause.text, reason=cause.text)
     text = f"the connection broke off: {cause}" if cause else "the connection broke off"
     return ConnectionEnded(named("connection_lost"), text)

@@ -13,6 +13,7 @@ import msgspec
 
 from flowbus import TLS, Fault
 from flowbus_websocket.protocol.codes import REASONS, reason_of
+from flowbus_websocket.server.faults import SERVER_FAULTS
 
 _PEER_LOG = "Look into the log of the peer at this time."
 _AGAIN = "Nothing to do if it comes back by itself; flowbus connects again."
@@ -173,27 +174,9 @@ _OWN: Final[dict[str, tuple[str, str, str]]] = {
     "tls_not_verified": ("certificate not checked",
         "tls.verify is off: anybody can stand in for the peer.",
         "Give the peer's authority as tls.ca and leave tls.verify on."),
-    "unknown_connection": ("unknown connection",
-        "The client that the message is addressed to is not connected.",
-        "Use headers.connection of a client that is; it ends when the client leaves."),
-    "send_queue_full": ("client too slow",
-        "A client takes its messages slower than they are sent, and its send queue is full.",
-        "Send less, raise send_queue, or choose what happens by slow_client."),
     "bad_payload": ("payload cannot be sent",
         "The payload is neither text nor bytes and has no form in JSON.",
         "Put a map before the node that makes text, bytes or JSON of it."),
-    "bad_handshake": ("no WebSocket request",
-        "A client connected and sent something that does not open a WebSocket.",
-        "Find out who connects (the text has the address); a browser or port scanner is harmless."),
-    "handshake_timed_out": ("handshake timed out",
-        "A client connected and did not ask for a WebSocket within handshake_timeout.",
-        "Nothing to do for single ones; many may be an attack or a load balancer's probe."),
-    "too_many_connections": ("too many connections",
-        "max_connections clients are connected; the next one was refused with 503.",
-        "Raise max_connections, or find out who does not close connections."),
-    "wrong_path": ("wrong path",
-        "A client asked for another path than the one served; it was refused with 404.",
-        "Correct the path in the client's URL, or path here."),
 }  # fmt: skip
 
 _TLS_STATUSES: Final = {
@@ -234,7 +217,7 @@ def _tls_fault(fault: Fault) -> Fault:
 
 _BY_CODE: Final = {code: _close_fault(code, *texts) for code, texts in _CLOSE_CODES.items()}
 _BY_NAME: Final = {name: _status_fault(name) for name in _STATUSES} | {
-    name: Fault(f"ws.{name}", *texts) for name, texts in _OWN.items()
+    name: Fault(f"ws.{name}", *texts) for name, texts in {**_OWN, **SERVER_FAULTS}.items()
 }
 
 #: Every entry, for the registry.

@@ -61,7 +61,7 @@ async def say(stream: trio.abc.Stream, response: bytes) -> None:
     with trio.move_on_after(LINGER):
         try:
             await stream.send_all(response)
-            if isinstance(stream, trio.SocketStream):
+            if isinstance(stream, trio.abc.HalfCloseableStream):
                 await stream.send_eof()
             # Closing with unread bytes would reset the connection before the answer is read.
             while await stream.receive_some(RECEIVE):

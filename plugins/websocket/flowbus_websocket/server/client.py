@@ -2,25 +2,75 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+import msgspec
+import trio
 
 from flowbus import Message
 from flowbus_websocket.channel import Channel
+from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.protocol.answer import Request
+from flowbus_websocket.server.masking import masked
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Who asks to open a WebSocket, and how: addresses as ``host:port``."""
+
+    request: Request
+    remote: str = ""
+    local: str = ""
 
 
 class Client:
     """One client that is connected, as the flow knows it."""
 
-    def __init__(self, name: str, remote: str, request: Request, channel: Channel) -> None:
+    def __init__(
+        self, name: str, caller: Caller, channel: Channel, subprotocol: str | None
+    ) -> None:
         self.name = name
-        self.remote = remote
-        self.request = request
+        self.caller = caller
         self.channel = channel
-        # What every message of this client carries; shared by them all, hence never changed.
-        self.headers = {"connection": name, "remote": remote}
+        self.subprotocol = subprotocol
+        self.since = time.time()
+        #: What every message of this client carries; shared by them all, hence never changed.
+        self.headers: dict[str, Any] = {"connection": name, "remote": caller.remote}
         self.text_headers = {**self.headers, "content_type": "text"}
         self.binary_headers = {**self.headers, "content_type": "binary"}
+        #: Cancelled when it has to go; ``dismissed`` says why.
+        self.presence = trio.CancelScope()
+        self.dismissed: ConnectionEnded | None = None
+        self.waits_for_close = True
+        self.gone = trio.Event()
+        self.idle_count = 0
+        self.idle_since = trio.current_time()
+        # Sending goes on until the farewell has been sent, whatever is cancelled around it.
+        self._attending = trio.CancelScope(shield=True)
+
+    @property
+    def remote(self) -> str:
+        """Its address, ``host:port``."""
+        return self.caller.remote
+
+    async def attend(self) -> None:
+        """Send what is posted, until :meth:`part`."""
+        with self._attending:
+            await self.channel.attend()
+
+    async def part(self, code: int, reason: str) -> None:
+        """Close the connection, within the limits of the channel, and end :meth:`attend`."""
+        try:
+            await self.channel.close(code, reason, wait=self.waits_for_close)
+        finally:
+            self._attending.cancel()
+
+    def dismiss(self, ended: ConnectionEnded, *, wait: bool = True) -> None:
+        """Have it go with the code and reason of ``ended``; ``wait`` for its answer to that."""
+        if self.dismissed is None:
+            self.dismissed = ended
+            self.waits_for_close = wait
+            self.presence.cancel()
 
     def event(self, event: str, **more: Any) -> Message:
         """Return a message for the outlet ``connection``."""
@@ -28,19 +78,35 @@ class Client:
             "event": event,
             "connection": self.name,
             "remote": self.remote,
-            "path": self.request.path,
+            "path": self.caller.request.path,
+            "subprotocol": self.subprotocol,
+            **self._shown_where_there(),
             **more,
         }
         return Message(payload, headers=self.headers)
 
+    def _shown_where_there(self) -> dict[str, Any]:
+        origin = self.caller.request.header("origin")
+        return {} if origin is None else {"origin": origin}
+
     def as_dict(self) -> dict[str, Any]:
         """Return what ``flowbus status --json`` shows of it."""
+        channel, request = self.channel, self.caller.request
         return {
             "connection": self.name,
             "remote": self.remote,
-            "path": self.request.path,
-            "messages_in": self.channel.messages_in,
-            "bytes_in": self.channel.bytes_in,
-            "bytes_out": self.channel.bytes_out,
-            "queued": self.channel.posted,
+            "local": self.caller.local,
+            "path": request.path,
+            "origin": request.header("origin"),
+            "host": request.header("host"),
+            "headers": masked(request.headers),
+            "subprotocol": self.subprotocol,
+            "since": self.since,
+            "accept_data": not channel.paused,
+            "messages_in": channel.messages_in,
+            "messages_out": channel.messages_out,
+            "bytes_in": channel.bytes_in,
+            "bytes_out": channel.bytes_out,
+            "queued": channel.posted,
+            "ready": not channel.posted,
         }

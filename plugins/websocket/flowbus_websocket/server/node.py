@@ -7,11 +7,13 @@ import trio
 from flowbus import ConfigError, Lost, NodeIO, io_node
 from flowbus_websocket.dial import reason_of_tls, tls_fault_of
 from flowbus_websocket.faults import named
-from flowbus_websocket.protocol.answer import Request
-from flowbus_websocket.server.listen import accept_all, open_listeners, port_of
+from flowbus_websocket.server.access import Access
+from flowbus_websocket.server.client import Caller
+from flowbus_websocket.server.listening import Listening
 from flowbus_websocket.server.posting import Posting
+from flowbus_websocket.server.reception import Decide, Reception
 from flowbus_websocket.server.rules import Rules
-from flowbus_websocket.server.serving import Decide, Server
+from flowbus_websocket.server.serving import Server
 from flowbus_websocket.server.settings import WebSocketServer
 from flowbus_websocket.settings import limits_of
 from flowbus_websocket.welcome import Decision
@@ -26,24 +28,25 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
     Who comes and goes leaves by ``connection``.
     """
     rules = _rules(config)
-    server = Server(io, rules, _decide_by(config))
+    access = Access(config.allow_clients, config.block_clients, io.fault)
+    server = Server(io, rules, Reception(rules, access, _decide_by(config)))
     posting = Posting(io, rules, server.clients)
-    listeners = await open_listeners(config.host, config.port)
-    io.details(lambda: {"connections": [c.as_dict() for c in server.clients.values()]})
     async with trio.open_nursery() as nursery:
+        listening = Listening(config.place(), config.tuning(), server.serve, io.fault, nursery)
+        await listening.start()
         try:
-            for listener in listeners:
-                nursery.start_soon(accept_all, listener, nursery, server.serve, io.fault)
-            nursery.start_soon(server.keep_alive)
-            io.connected(f"listening on {_place(config, port_of(listeners))}")
+            io.details(
+                lambda: {"listening": listening.open, "port": listening.port, **server.as_dict()}
+            )
+            nursery.start_soon(server.look_after)
+            io.connected(f"listening on {_place(config, listening.port)}")
             while True:
                 for delivery in await io.take_many():
                     await posting.post(delivery)
                 # Let the clients' queues empty before the next batch.
                 await trio.lowlevel.checkpoint()
         finally:
-            for listener in listeners:
-                await trio.aclose_forcefully(listener)
+            await listening.stop()
 
 
 def _rules(config: WebSocketServer) -> Rules:
@@ -56,6 +59,8 @@ def _rules(config: WebSocketServer) -> Rules:
         limits=limits_of(config),
         max_connections=config.max_connections,
         handshake_timeout=config.handshake_timeout,
+        send_timeout=config.send_timeout,
+        idle_timeout=config.idle_timeout,
         send_queue=config.send_queue,
         slow_client=config.slow_client,
         tls=context,
@@ -63,9 +68,10 @@ def _rules(config: WebSocketServer) -> Rules:
 
 
 def _decide_by(config: WebSocketServer) -> Decide:
-    async def decide(request: Request) -> Decision:
-        if config.path is not None and request.path != config.path:
-            text = f"nothing is served at {request.path}"
+    async def decide(caller: Caller) -> Decision:
+        path = caller.request.path
+        if config.path is not None and path != config.path:
+            text = f"nothing is served at {path}"
             return Decision(status=404, fault=named("wrong_path"), text=text)
         return Decision()
 

@@ -37,8 +37,10 @@ class Posting:
             delivery.drop()
             return
         posted: Posted = delivery if len(clients) == 1 else Shared(delivery, len(clients))
-        for client in clients:
-            await self._post(client, frames, posted)
+        waiting = [client for client in clients if not self._put(client, frames, posted)]
+        for client in waiting:
+            await client.channel.wait_posted(max(self._rules.send_queue - len(frames), 0))
+            self._hand_over(client, frames, posted)
 
     def _addressed(self, message: Message) -> Sequence[Client]:
         address = message.headers.get("connection")
@@ -54,22 +56,26 @@ class Posting:
             raise Rejected(named("unknown_connection"), f"not connected: {', '.join(unknown)}")
         return [self._clients[name] for name in names]
 
-    async def _post(self, client: Client, frames: bytes, posted: Posted) -> None:
+    def _put(self, client: Client, frames: bytes, posted: Posted) -> bool:
+        """Queue it, or end it; False where it has to wait, after all others have got theirs."""
         channel, rules = client.channel, self._rules
-        room = rules.send_queue - len(frames)
-        if channel.posted and channel.posted > room:
-            if rules.slow_client == "wait":
-                await channel.wait_posted(max(room, 0))
-            else:
-                text = f"{client.name} ({client.remote}) has {channel.posted} bytes to take yet"
-                posted.reject(named("send_queue_full"), text)
-                if isinstance(posted, Shared):  # the others may have it, and then nobody is told
-                    self._io.fault(named("send_queue_full"), text)
-                if rules.slow_client == "close":
-                    channel.abort(ConnectionEnded(closed_with(POLICY), text, POLICY, "too slow"))
-                return
-        if client.name in self._clients:
-            channel.post(frames, posted)
+        if not channel.posted or channel.posted + len(frames) <= rules.send_queue:
+            self._hand_over(client, frames, posted)
+            return True
+        if rules.slow_client == "wait":
+            return False
+        text = f"{client.name} ({client.remote}) has {channel.posted} bytes to take yet"
+        posted.reject(named("send_queue_full"), text)
+        if isinstance(posted, Shared):  # the others may have it, and then nobody is told
+            self._io.fault(named("send_queue_full"), text)
+        if rules.slow_client == "close":
+            channel.reject_posted(named("send_queue_full"), text)
+            client.dismiss(ConnectionEnded(closed_with(POLICY), text, POLICY, "too slow"))
+        return True
+
+    def _hand_over(self, client: Client, frames: bytes, posted: Posted) -> None:
+        if client.name in self._clients and client.dismissed is None:
+            client.channel.post(frames, posted)
         else:
             posted.reject(named("connection_lost"), f"{client.name} has left")
 

@@ -18,6 +18,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     max_connections: int = 1000
     handshake_timeout: float = 10.0
+    send_timeout: float = 0.0
+    idle_timeout: float = 0.0
     send_queue: int = 1 << 20
     slow_client: SlowClient = "drop"
     tls: ssl.SSLContext | None = None

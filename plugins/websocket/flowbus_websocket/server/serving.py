@@ -1,134 +1,119 @@
-"""The life of each client, from the handshake to the farewell."""
+"""The clients of a server: the life of each, and what is looked after for all of them."""
 
 from __future__ import annotations
 
-import secrets
-import ssl
-from collections.abc import Awaitable, Callable
-from typing import Final
+import math
+from typing import Any, Final
 
 import trio
 
 from flowbus import Lost, Message, NodeIO
-from flowbus_websocket.dial import deadline_in, reason_of_tls, tls_fault_of
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.faults import closed_with, named
-from flowbus_websocket.protocol.answer import Request
-from flowbus_websocket.protocol.codes import GOING_AWAY, POLICY
+from flowbus_websocket.protocol.codes import GOING_AWAY
 from flowbus_websocket.server.client import Client
-from flowbus_websocket.server.listen import remote_of
+from flowbus_websocket.server.idle import IdleClock
+from flowbus_websocket.server.reception import Reception
 from flowbus_websocket.server.rules import Rules
-from flowbus_websocket.welcome import Decision, answer, read_request
+from flowbus_websocket.server.sockets import remote_of
 
-Decide = Callable[[Request], Awaitable[Decision]]
+RESOLUTION: Final = 1.0  # seconds; how exactly the times of the clients are kept
+MOST_SHOWN: Final = 1000  # clients in the status
 
-RESOLUTION: Final = 1.0  # seconds; how exactly the keep-alive of the clients is kept
+#: Ways to leave that are nobody's mistake.
+_QUIET: Final = frozenset(closed_with(code).code for code in (1000, 1001, 1005, 1006)) | {
+    named("connection_lost").code,
+    named("idle_timed_out").code,
+}
 
 
 class Server:
-    """The clients of one node. ``decide`` answers each request that is in order."""
+    """The clients of one node, by their ids."""
 
-    def __init__(self, io: NodeIO, rules: Rules, decide: Decide) -> None:
+    def __init__(self, io: NodeIO, rules: Rules, reception: Reception) -> None:
         self.clients: dict[str, Client] = {}
         self._io = io
+        self._reception = reception
         self._rules = rules
-        self._decide = decide
-        # New at every start: an address that a message kept must not lead to somebody else.
-        self._prefix = secrets.token_hex(4)
-        self._count = 0
+        self._idle = IdleClock(rules.idle_timeout)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one client to its end; what it does wrong is a fault, never an exception."""
         remote = remote_of(stream)
         try:
-            client = await self._welcome(stream, remote)
+            client = await self._reception.admit(stream)
         except Lost as error:
             self._io.fault(error.fault, f"{remote}: {error.text}")
-            await trio.aclose_forcefully(stream)
             return
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-        ended: ConnectionEnded | None = None
-        self.clients[client.name] = client
         try:
             ended = await self._attend(client)
+            text = f"{client.name} has left: {ended.text}"
+            client.channel.reject_posted(named("connection_lost"), text)
+            if ended.fault.code not in _QUIET:
+                self._io.fault(ended.fault, f"{remote}: {ended.text}")
+            event = client.event("disconnected", code=ended.code, reason=ended.reason)
+            await self._io.send(event, "connection")
         finally:
-            del self.clients[client.name]
-            await client.channel.close(*_farewell(ended))
-        client.channel.reject_posted(
-            named("connection_lost"), f"{client.name} has left: {ended.text}"
-        )
-        if ended.fault.code not in _QUIET:
-            self._io.fault(ended.fault, f"{remote}: {ended.text}")
-        event = client.event("disconnected", code=ended.code, reason=ended.reason)
-        await self._io.send(event, "connection")
-
-    async def _welcome(self, stream: trio.SocketStream, remote: str) -> Client:
-        seconds = self._rules.handshake_timeout
-        with trio.move_on_after(deadline_in(seconds)):
-            secured = await self._secure(stream)
-            request = await read_request(secured)
-            decision = await self._admit(request)
-            await answer(secured, request, decision)
-            self._count += 1
-            channel = self._rules.limits.channel(secured, is_client=False, rest=request.rest)
-            return Client(f"{self._prefix}-{self._count}", remote, request, channel)
-        raise Lost(named("handshake_timed_out"), f"no request for a WebSocket within {seconds:g} s")
-
-    async def _secure(self, stream: trio.SocketStream) -> trio.abc.Stream:
-        if self._rules.tls is None:
-            return stream
-        secured = trio.SSLStream(stream, self._rules.tls, server_side=True, https_compatible=True)
-        try:
-            await secured.do_handshake()
-        except (trio.BrokenResourceError, ssl.SSLError) as error:
-            raise Lost(tls_fault_of(error), f"TLS: {reason_of_tls(error)}") from error
-        return secured
-
-    async def _admit(self, request: Request) -> Decision:
-        limit = self._rules.max_connections
-        if len(self.clients) < limit:
-            return await self._decide(request)
-        text = f"{limit} clients are connected"
-        return Decision(status=503, fault=named("too_many_connections"), text=text)
+            self._reception.leave()
 
     async def _attend(self, client: Client) -> ConnectionEnded:
+        ended: ConnectionEnded | None = None
+        self.clients[client.name] = client
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.channel.attend)
-            ended = await self._receive(client)
-            nursery.cancel_scope.cancel()
+            nursery.start_soon(client.attend)
+            try:
+                ended = await self._receive(client)
+            finally:
+                del self.clients[client.name]
+                await client.part(*_farewell(client.dismissed))
+                client.gone.set()
         return ended
 
     async def _receive(self, client: Client) -> ConnectionEnded:
         send_many, receive = self._io.send_many, client.channel.receive
         text, binary = client.text_headers, client.binary_headers
-        await self._io.send(client.event("connected"), "connection")
         try:
-            while True:
-                payloads = await receive()
-                # All at once: what has been received is the flow's even if the client leaves now.
-                await send_many(
-                    [Message(p, "", text if type(p) is str else binary) for p in payloads]
-                )
+            with client.presence:
+                await self._io.send(client.event("connected"), "connection")
+                while True:
+                    payloads = await receive()
+                    # All at once: what has been received is the flow's even if the client leaves now.
+                    await send_many(
+                        [Message(p, "", text if type(p) is str else binary) for p in payloads]
+                    )
         except ConnectionEnded as ended:
             return ended
+        assert client.dismissed is not None
+        return client.dismissed
 
-    async def keep_alive(self) -> None:
-        """Look after the keep-alive of all clients, for ever: one task however many they are."""
+    async def look_after(self) -> None:
+        """See to the keep-alive of all clients, and to those who are idle, for ever."""
+        if not (self._rules.limits.keepalive_interval or self._rules.idle_timeout):
+            return
         while True:
-            due = [client.channel.check_alive() for client in list(self.clients.values())]
             soonest = trio.current_time() + RESOLUTION
-            await trio.sleep_until(max(soonest, min(due, default=soonest)))
+            due = [self._look_at(client) for client in list(self.clients.values())]
+            # Whoever is about to go needs nothing more; those who come need it before that is long.
+            next_due = min(due, default=math.inf)
+            await trio.sleep_until(soonest if next_due == math.inf else max(soonest, next_due))
+
+    def _look_at(self, client: Client) -> float:
+        return min(client.channel.check_alive(), self._idle.check(client))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``flowbus status --json`` shows."""
+        clients = list(self.clients.values())
+        refused = self._reception.refused
+        return {
+            "clients": len(clients),
+            "handshakes": len(self._reception.handshakes),
+            "refused": refused.total(),
+            "refused_by": dict(refused),
+            "connections": [client.as_dict() for client in clients[:MOST_SHOWN]],
+        }
 
 
-#: Ways to leave that are nobody's mistake.
-_QUIET: Final = frozenset(closed_with(code).code for code in (1000, 1001, 1005, 1006)) | {
-    named("connection_lost").code
-}
-
-
-def _farewell(ended: ConnectionEnded | None) -> tuple[int, str]:
-    if ended is not None and ended.code == POLICY:
-        return POLICY, ended.reason
+def _farewell(dismissed: ConnectionEnded | None) -> tuple[int, str]:
+    if dismissed is not None:
+        return dismissed.code, dismissed.reason
     return GOING_AWAY, "the server stops"

@@ -6,19 +6,61 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from flowbus import TLS, ByteSize
+from flowbus import TLS, ByteSize, Config
+from flowbus_websocket.server.access import entries_of
+from flowbus_websocket.server.sockets import Families, Place, Tuning, is_ipv4
 from flowbus_websocket.settings import OpenConnection, Seconds
+
+Backlog = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class TcpKeepalive(Config):
+    """When the system asks whether a peer is still there."""
+
+    time: Annotated[
+        int, Meta(ge=1, le=32767, description="Seconds without anything before the first probe.")
+    ] = 60
+    interval: Annotated[
+        int, Meta(ge=1, le=32767, description="Seconds between the probes that follow.")
+    ] = 10
 
 
 class WebSocketServer(OpenConnection):
     """Serve WebSocket clients: take their messages, and send to one, several or all of them."""
 
     host: Annotated[
-        str, Meta(description="Address to listen on; 0.0.0.0 for all IPv4 addresses, :: for IPv6.")
+        str,
+        Meta(
+            min_length=1,
+            description="Address or name to listen on; * for all addresses, 0.0.0.0 for those of "
+            "IPv4, :: for those of IPv6.",
+        ),
     ] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65535, description="Port to listen on; 0: any, shown in the status.")
     ]
+    ipv6: Annotated[
+        Families,
+        Meta(description="Whether to listen by IPv6 where host has such addresses."),
+    ] = "both"
+    backlog: Annotated[
+        Backlog | None,
+        Meta(
+            description="Connections that may wait to be accepted; without it as many as the "
+            "system allows.",
+        ),
+    ] = None
+    allow_clients: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Who may connect: addresses, networks (10.0.0.0/8), host names, patterns "
+            "with * (192.168.*, *.plant.example); empty: everybody."
+        ),
+    ] = ()
+    block_clients: Annotated[
+        tuple[str, ...],
+        Meta(description="Who may not connect, even if allow_clients has it; refused before TLS."),
+    ] = ()
     path: Annotated[
         str | None,
         Meta(description="The only path served, without a query; another one is answered 404."),
@@ -32,6 +74,40 @@ class WebSocketServer(OpenConnection):
     handshake_timeout: Annotated[
         Seconds, Meta(description="Seconds for TLS and the request of a client; 0: no limit.")
     ] = 10.0
+    send_timeout: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds in which a client has to take something of what is being sent "
+            "to it; 0: no limit."
+        ),
+    ] = 0.0
+    idle_timeout: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds without a message to or from a client before it is closed with "
+            "1001; 0: no limit."
+        ),
+    ] = 0.0
+    tcp_keepalive: Annotated[
+        TcpKeepalive | None,
+        Meta(description="Have the system probe connections; without it keepalive does."),
+    ] = None
+    nodelay: Annotated[
+        bool,
+        Meta(description="Send small messages at once instead of collecting them for a while."),
+    ] = True
+    receive_buffer: Annotated[
+        ByteSize | None,
+        Meta(
+            description="The system's buffer for what comes, in bytes, for each client; 0: the system decides."
+        ),
+    ] = None
+    send_buffer: Annotated[
+        ByteSize | None,
+        Meta(
+            description="The system's buffer for what goes, in bytes, for each client; 0: the system decides."
+        ),
+    ] = None
     max_receive_frame: Annotated[
         ByteSize | None,
         Meta(description="Largest frame taken, in bytes; without it the limit of messages."),
@@ -55,3 +131,28 @@ class WebSocketServer(OpenConnection):
             raise ValueError(f"path: {self.path!r} does not begin with /")
         if self.tls is not None and self.tls.cert is None:
             raise ValueError("tls: a server needs cert, and key where cert does not hold it")
+        for option in ("allow_clients", "block_clients"):
+            try:
+                entries_of(getattr(self, option))
+            except ValueError as error:
+                raise ValueError(f"{option}: {error}") from None
+        if self.ipv6 == "no" and ":" in self.host:
+            raise ValueError(f"host: {self.host} is an address of IPv6, and ipv6 is no")
+        if self.ipv6 == "only" and is_ipv4(self.host):
+            raise ValueError(f"host: {self.host} is an address of IPv4, and ipv6 is only")
+
+    def place(self) -> Place:
+        """Return where to listen."""
+        return Place(self.host, self.port, self.ipv6)
+
+    def tuning(self) -> Tuning:
+        """Return what to set on the sockets."""
+        keepalive = self.tcp_keepalive
+        return Tuning(
+            backlog=self.backlog,
+            nodelay=self.nodelay,
+            keepalive_time=None if keepalive is None else keepalive.time,
+            keepalive_interval=None if keepalive is None else keepalive.interval,
+            receive_buffer=self.receive_buffer,
+            send_buffer=self.send_buffer,
+        )
