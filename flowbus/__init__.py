@@ -9,6 +9,7 @@ from flowbus.custody import Delivery
 from flowbus.errors import ConfigError, Lost, Rejected
 from flowbus.faults import Fault
 from flowbus.hookspecs import hookimpl
+from flowbus.jwt import JWT
 from flowbus.message import Message, Quality
 from flowbus.node import io_node, transform
 from flowbus.nodeio import NodeIO
@@ -19,7 +20,7 @@ from flowbus.template import Template
 from flowbus.tls import TLS
 
 __all__ = [
-    "TLS", "ByteSize", "Config", "ConfigError", "ConnectionIO", "Delivery", "End", "Fault", "Lost",
+    "JWT", "TLS", "ByteSize", "Config", "ConfigError", "ConnectionIO", "Delivery", "End", "Fault", "Lost",
     "Message", "NodeIO", "Outcome", "Quality", "Ref", "Rejected", "Secret", "State", "Status",
     "Template", "connection", "hookimpl", "io_node", "transform",
 ]  # fmt: skip

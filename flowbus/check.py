@@ -240,7 +240,10 @@ class _Check:
     def files(self, config: Config, path: JsonPath) -> None:
         try:
             config.check_files()
-        except (ConfigError, ValueError, OSError) as error:
+        except ConfigError as error:
+            steps = error.option.split(".") if error.option else ()
+            self.add(Flaw((*path, *steps), error.text))
+        except (ValueError, OSError) as error:
             self.add(Flaw(path, str(error)))
 
     def refs(self, spec: NodeSpec, found: NodeType, config: Config | None) -> None:

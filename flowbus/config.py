@@ -12,11 +12,11 @@ from msgspec import inspect
 from flowbus.decode import decode, parse_size
 from flowbus.problem import Flaw, JsonPath
 from flowbus.secrets import Redactor, resolve
-from flowbus.shape import CONNECTION, FILE, MARK, SIZE, Option, bare, options, shape_of
+from flowbus.shape import CONNECTION, FILE, KEY, MARK, SIZE, Option, bare, options, shape_of
 
 __all__ = [
-    "ByteSize", "Config", "ConfigMeta", "FilePath", "Option", "Ref", "configure", "connection_refs",
-    "decode", "options", "parse_size", "refs_in", "shape_of",
+    "ByteSize", "Config", "ConfigMeta", "FilePath", "Key", "Option", "Ref", "configure",
+    "connection_refs", "decode", "options", "parse_size", "refs_in", "shape_of",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -68,6 +68,13 @@ ByteSize = Annotated[int, msgspec.Meta(ge=0, extra={MARK: SIZE})]
 #: The path of a file, relative to the folder of the flow file; absolute once decoded. A text that
 #: holds PEM (``-----BEGIN``) is kept as it is.
 FilePath = Annotated[str, msgspec.Meta(extra={MARK: FILE})]
+
+#: A cryptographic key: the path of a file like :data:`FilePath`, or the key itself as PEM text, as
+#: JSON text or as a JSON object (JWK, JWKS). What is private in it is redacted.
+Key = (
+    Annotated[str, msgspec.Meta(extra={MARK: KEY})]
+    | Annotated[dict[str, Any], msgspec.Meta(extra={MARK: KEY})]
+)
 
 
 def configure(

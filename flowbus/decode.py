@@ -11,9 +11,10 @@ from msgspec import inspect
 
 from flowbus.decoders import BAD, DECODERS
 from flowbus.problem import Flaw, JsonPath, quoted
-from flowbus.secrets import UNRESOLVED, Redactor, ReferencedText
+from flowbus.secrets import UNRESOLVED, Redactor, ReferencedText, is_inline_key, private_parts
 from flowbus.shape import (
     FILE,
+    KEY,
     MARK,
     SIZE,
     bare,
@@ -110,6 +111,8 @@ class Run:
         if value is BAD:
             return BAD
         found = DECODERS[type(plain)](self, shape, plain, value, path)
+        if marks.get(MARK) == KEY and found is not BAD:
+            return self.key(found)
         return self.file(found) if marks.get(MARK) == FILE and isinstance(found, str) else found
 
     def from_reference(self, shape: inspect.Type, text: ReferencedText, path: JsonPath) -> Any:
@@ -142,6 +145,14 @@ class Run:
                 self.redactor.add(text)
             return text
         return text if self.base_dir is None or not text else str(self.base_dir / text)
+
+    def key(self, key: str | dict[str, Any]) -> str | dict[str, Any]:
+        """Return a key as it is, with what is private in it kept secret; a path is made absolute."""
+        if isinstance(key, str) and not is_inline_key(key):
+            return self.file(key)
+        for part in private_parts(key):
+            self.redactor.add(part)
+        return key
 
 
 def json_number(value: float) -> str:

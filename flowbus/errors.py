@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from flowbus.faults import LOST, REJECTED, Fault
+from flowbus.faults import CONFIG, LOST, REJECTED, Fault
 
 
 class ConfigError(Exception):
-    """The flow file or its surroundings are wrong; restarting does not help until someone mends them."""
+    """The flow file or its surroundings are wrong; restarting does not help until someone mends them.
+
+    ``option`` is the option at fault, seen from the config that raises it (``key``, ``jwt.key``), so
+    that ``flowbus check`` can point at it.
+    """
+
+    def __init__(self, text: str = "", *, option: str = "", fault: Fault = CONFIG) -> None:
+        self.text = text
+        self.option = option
+        self.fault = fault
+        super().__init__(f"{option}: {text}" if option else text)
 
 
 class FaultError(Exception):

@@ -14,6 +14,7 @@ from flowbus import hookspecs
 from flowbus.config import shape_of
 from flowbus.connections import ConnectionType
 from flowbus.faults import CORE_FAULTS, FaultRegistry
+from flowbus.jwt.faults import FAULTS as JWT_FAULTS
 from flowbus.node import NodeType
 
 GROUP = "flowbus"
@@ -108,7 +109,7 @@ class Registry:
 
     def faults(self) -> FaultRegistry:
         """Return the fault registry with the entries of all plugins; a bad table costs only itself."""
-        registry = FaultRegistry(CORE_FAULTS)
+        registry = FaultRegistry((*CORE_FAULTS, *JWT_FAULTS))
         for table in self._fault_tables:
             try:
                 registry.add(self._fault_tables[table])

@@ -12,7 +12,7 @@ from flowbus.check import Registry
 from flowbus.config import Config
 from flowbus.flowkeys import NAME, VERSION, ConnectionKeys, NodeKeys, TopKeys, WireKeys
 from flowbus.secrets import Secret
-from flowbus.shape import CONNECTION, FILE, MARK, SIZE, bare, default_of, shape_of
+from flowbus.shape import CONNECTION, FILE, KEY, MARK, SIZE, bare, default_of, shape_of
 
 Schema = dict[str, Any]
 
@@ -228,7 +228,8 @@ def _takes_any_text(shape: inspect.Type, marks: Mapping[str, Any]) -> bool:
     if isinstance(shape, inspect.UnionType):
         return any(_takes_any_text(*bare(member)) for member in shape.types)
     if isinstance(shape, inspect.StrType):
-        return _leaf(shape) == {"type": "string"} or CONNECTION in marks or marks.get(MARK) == FILE
+        free = CONNECTION in marks or marks.get(MARK) in (FILE, KEY)
+        return free or _leaf(shape) == {"type": "string"}
     return isinstance(shape, inspect.AnyType | inspect.CustomType)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -118,6 +118,40 @@ def _spellings(text: str) -> tuple[str, ...]:
         repr(text)[1:-1],
         quote(text, safe="", errors="replace"),
     )
+
+
+#: Members of a JWK that are private (RFC 7518, sections 6.2.2, 6.3.2 and 6.4).
+_PRIVATE_MEMBERS = ("k", "d", "p", "q", "dp", "dq", "qi", "oth")
+
+
+def is_inline_key(text: str) -> bool:
+    """Tell whether ``text`` is a key itself, PEM or JSON, and not the path of one."""
+    return "-----BEGIN " in text or text.lstrip()[:1] == "{"
+
+
+def private_parts(key: Any) -> Iterator[str]:
+    """Yield what must not be seen of a key: a private PEM, the private members of a JWK or JWKS."""
+    if isinstance(key, str):
+        if "PRIVATE KEY" in key:
+            yield key
+        elif key.lstrip()[:1] == "{":
+            yield from _private_members(key)
+    elif isinstance(key, list):
+        for item in key:
+            yield from private_parts(item)
+    elif isinstance(key, dict):
+        for name, item in key.items():
+            if isinstance(item, str) and name in _PRIVATE_MEMBERS:
+                yield item
+            elif isinstance(item, dict | list):
+                yield from private_parts(item)
+
+
+def _private_members(text: str) -> Iterator[str]:
+    try:
+        yield from private_parts(json.loads(text))
+    except (ValueError, RecursionError):  # it is no JWK that anyone could use: hide all of it
+        yield text
 
 
 def has_reference(value: object) -> bool:
@@ -243,8 +277,8 @@ def read_file(path: Path) -> bytes:
         raise UnresolvedError(
             f"cannot read the file {path}: {(error.strerror or str(error)).lower()}"
         ) from None
-    except ValueError as error:
-        raise UnresolvedError(f"cannot read the file {path}: {error}") from None
+    except ValueError as error:  # a path that no system has, such as one with a NUL
+        raise UnresolvedError(f"cannot read the file {quoted(str(path))}: {error}") from None
     if len(data) > MAX_FILE:
         raise UnresolvedError(f"the file {path} is larger than {MAX_FILE} bytes")
     return data

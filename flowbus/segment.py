@@ -14,7 +14,7 @@ from typing import Any
 from flowbus.clock import SECOND, SLICE, Clock
 from flowbus.config import Config
 from flowbus.counters import Counters
-from flowbus.errors import Rejected
+from flowbus.errors import ConfigError, Rejected
 from flowbus.faults import BLOCKED_LOOP, BUG, CONFIG, Fault
 from flowbus.message import Message
 from flowbus.node import NodeType, Result
@@ -117,6 +117,8 @@ class Stage:
             function, own = self.type.callable(config)
         except Exception as error:  # noqa: BLE001  whatever a plugin does, only this node suffers
             fault, text = CONFIG, describe_error(error)
+            if isinstance(error, ConfigError):
+                fault, text = error.fault, str(error)
             self.outlets.faults.note(fault, text, error)
             self.cell.set(State.FAILED, fault.code, text)
             self._function, self._config = _refuse(fault, text), None

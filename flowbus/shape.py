@@ -16,6 +16,7 @@ from flowbus.template import Template
 MARK = "flowbus"
 SIZE = "size"
 FILE = "file"
+KEY = "key"
 CONNECTION = "flowbus-connection"
 
 #: Name of an option's type in messages, for the types that say no more than that.
@@ -152,6 +153,8 @@ def words(shape: inspect.Type) -> str:
         return 'a size in bytes such as 65536, "64KB" or "1MB"'
     if marks.get(MARK) == FILE:
         return "the path of a file"
+    if marks.get(MARK) == KEY:
+        return "an object" if isinstance(shape, inspect.DictType) else "a path, PEM or JWK text"
     if isinstance(shape, inspect.LiteralType):
         return _choice(list(shape.values))
     if isinstance(shape, inspect.EnumType):

@@ -18,7 +18,7 @@ import trio
 
 from flowbus.counters import Counters
 from flowbus.errors import ConfigError, FaultError, Lost, Rejected
-from flowbus.faults import BUG, CONFIG, CONNECTION_DOWN, LOST, Fault
+from flowbus.faults import BUG, CONNECTION_DOWN, LOST, Fault
 from flowbus.status import State, StatusCell
 
 log = logging.getLogger("flowbus.supervisor")
@@ -89,7 +89,7 @@ def _judge_one(error: BaseException) -> Verdict:
     if isinstance(error, FaultError):
         return Verdict(Kind.LOST, error.fault, error.text)
     if isinstance(error, ConfigError):
-        return Verdict(Kind.CONFIG, CONFIG, str(error))
+        return Verdict(Kind.CONFIG, error.fault, str(error))
     if isinstance(error, WEATHER):
         return Verdict(Kind.LOST, LOST, describe_error(error))
     return Verdict(Kind.BUG, BUG, describe_error(error))
