@@ -133,6 +133,7 @@ class Parts:
             outlets=outlets,
             custody=Custody(inbox, outlets, self.clock),
             connections=self.handles,
+            memory={},
         )
         self.io_nodes[name] = IoNode(seat, kind, decode, inbox)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+import trio
 
 from flowbus.clock import Clock
 from flowbus.counters import Counters
@@ -75,3 +77,34 @@ class AloneInto:
 
     async def hand_over(self) -> None:
         """There is nothing behind a sink."""
+
+
+async def consume(
+    sink: Sink,
+    custody: Custody,
+    outlets: Outlets,
+    clock: Clock,
+    take_many: Callable[[], Awaitable[list[Delivery]]],
+) -> None:
+    """Put every message into ``sink``, for ever; raises what goes wrong in the sink."""
+    failed: list[Exception] = []
+    with trio.CancelScope() as scope:
+
+        def fail(error: Exception) -> None:
+            failed.append(error)
+            scope.cancel()
+
+        for wire in custody.wires:
+            wire.direct = AloneInto(sink, wire, custody, outlets, clock, fail)
+        try:
+            while True:
+                for delivery in await take_many():
+                    while not sink.has_room():
+                        await sink.wait_room()
+                    sink.put(delivery)
+                sink.flush()
+        finally:
+            for wire in custody.wires:
+                wire.direct = None
+    if failed:
+        raise failed[0]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 import trio
@@ -152,6 +153,22 @@ class Custody:
         self._handed_at = None if held else self._clock.now()
         held.append(delivery)
         return delivery
+
+    async def take_first(self, wanted: Callable[[Message], bool]) -> Delivery:
+        """Take the first message on any wire that is ``wanted``, out of its turn; all others stay."""
+        inbox = self._inbox
+        inbox.watch(True)
+        try:
+            while True:
+                for wire in inbox.wires:
+                    if wire.ttl is not None:
+                        wire.expire()
+                    for message, _ in wire.waiting():
+                        if wanted(message) and (item := wire.withdraw(message)) is not None:
+                            return self.receive(*item, wire)
+                await inbox.wait_change()
+        finally:
+            inbox.watch(False)
 
     # ---- after a crash
 

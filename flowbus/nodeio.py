@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from flowbus.clock import SLICE, Clock
 from flowbus.config import Config
 from flowbus.connections import Handle, follow_until_up
-from flowbus.consume import AloneInto, Sink
+from flowbus.consume import Sink, consume
 from flowbus.counters import Counters
 from flowbus.custody import Custody, Delivery
 from flowbus.errors import ConfigError, Lost
@@ -49,6 +49,7 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     outlets: Outlets
     custody: Custody
     connections: Mapping[str, Handle]
+    memory: dict[str, Any]
 
 
 class NodeIO:
@@ -58,6 +59,8 @@ class NodeIO:
         self.name = seat.name
         self.scope = trio.CancelScope()
         self.draining = seat.gate.draining
+        #: What the node wants to know at its next start; it lasts as long as the flow runs.
+        self.memory = seat.memory
         self._connections = seat.connections
         self._config = config
         self._clock = seat.clock
@@ -198,6 +201,10 @@ class NodeIO:
         receipt.fork(len(wires) - 1)
         await put_all([(wire, message, receipt) for wire in wires])
 
+    def overflow(self, outlet: str = "out") -> int:
+        """Return how many messages the wires of ``outlet`` have dropped or rejected when full."""
+        return sum(wire.overflow for wire in self._outlets.wires(outlet))
+
     async def deliver(self, message: Message, outlet: str = "out") -> End:
         """Begin a new message and wait for its end."""
         ended = trio.Event()
@@ -235,34 +242,23 @@ class NodeIO:
         self._counters.last = now + self._clock.epoch
         return deliveries
 
+    async def take_first(self, wanted: Callable[[Message], bool]) -> Delivery:
+        """Take the first message that is ``wanted``, wherever it stands on its wire, and no other.
+
+        For a node that has to hear of something while it cannot do its work: what it does not
+        want keeps its place.
+        """
+        delivery = await self._custody.take_first(wanted)
+        self._counters.taken += 1
+        return delivery
+
     async def consume(self, sink: Sink) -> None:
         """Put every message into ``sink``, which ends it by and by; never returns.
 
         For a node that hands messages on by a plain call, to a bounded buffer it has. One that
         comes alone is put in the task of its sender: ``put`` and ``flush`` must not depend on it.
         """
-        failed: list[Exception] = []
-        with trio.CancelScope() as scope:
-
-            def fail(error: Exception) -> None:
-                failed.append(error)
-                scope.cancel()
-
-            wires = self._custody.wires
-            for wire in wires:
-                wire.direct = AloneInto(sink, wire, self._custody, self._outlets, self._clock, fail)
-            try:
-                while True:
-                    for delivery in await self.take_many():
-                        while not sink.has_room():
-                            await sink.wait_room()
-                        sink.put(delivery)
-                    sink.flush()
-            finally:
-                for wire in wires:
-                    wire.direct = None
-        if failed:
-            raise failed[0]
+        await consume(sink, self._custody, self._outlets, self._clock, self.take_many)
 
     async def each(self, handle: Handler, limit: int = 1) -> None:
         """Call ``handle(message)`` for every message, up to ``limit`` at once; never returns.

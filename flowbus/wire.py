@@ -15,12 +15,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import trio
 from trio.lowlevel import ParkingLot
 
 from flowbus.clock import SECOND, Clock
+from flowbus.direct import Direct
 from flowbus.faults import WIRE_FULL, Fault
 from flowbus.message import Message
 from flowbus.receipt import Receipt
@@ -30,33 +31,17 @@ WhenFull = Literal["wait", "drop-oldest", "drop-newest", "reject"]
 Reject = Callable[[Message, Receipt, Fault, str], None]
 
 
-class Direct(Protocol):
-    """A reader that can do its work in the task of the sender; ``is_end`` if nothing is behind it."""
-
-    @property
-    def is_end(self) -> bool:
-        """True for a sink."""
-        ...
-
-    def carry(self, message: Message, receipt: Receipt) -> bool:
-        """Do the work for one message; False if that cannot be now."""
-        ...
-
-    async def hand_over(self) -> None:
-        """Wait until what came of it has found its place."""
-        ...
-
-
 class Inbox:
     """All wires into a node, served in turn."""
 
-    __slots__ = ("_clock", "_readers", "_ready", "wires")
+    __slots__ = ("_clock", "_readers", "_ready", "watched", "wires")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.wires: list[Wire] = []
         self._ready: deque[Wire] = deque()
         self._readers = ParkingLot()
+        self.watched = False
 
     @property
     def depth(self) -> int:
@@ -67,6 +52,17 @@ class Inbox:
     def idle(self) -> bool:
         """True while nothing waits and the reader is waiting for something."""
         return not self._ready and bool(self._readers)
+
+    def watch(self, on: bool) -> None:
+        """Have :meth:`wait_change` return for every message that comes, or no more."""
+        self.watched = on
+        for wire in self.wires:
+            wire.see_policy()
+
+    async def wait_change(self) -> None:
+        """Return once something came to an empty wire, or while watched to any."""
+        await self._readers.park()
+        self._clock.pulse = self._clock.now()
 
     def mark(self, wire: Wire) -> None:
         """Note that ``wire`` has something to read, and wake a reader."""
@@ -90,8 +86,7 @@ class Inbox:
                     elif self._ready:
                         self._readers.unpark()
                     return wire, items
-            await self._readers.park()
-            self._clock.pulse = self._clock.now()
+            await self.wait_change()
 
 
 class Wire:
@@ -99,7 +94,8 @@ class Wire:
 
     __slots__ = (
         "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken",
-        "capacity", "clock", "direct", "dropped", "high", "inbox", "marked", "name", "ttl", "when_full",
+        "capacity", "clock", "direct", "dropped", "high", "inbox", "marked", "name", "overflow",
+        "ttl", "when_full",
     )  # fmt: skip
 
     def __init__(
@@ -122,13 +118,14 @@ class Wire:
         self.marked = False
         self.direct: Direct | None = None  # where a lone message may go without a change of task
         self.dropped = 0
+        self.overflow = 0  # how many of those because it was full
         self.high = 0
         self._taken = 0
         self._queue: deque[Item] = deque()
         self._senders = ParkingLot()
         self._refusal: tuple[Fault, str] | None = None
         self._on_reject = on_reject
-        self._plain = self.ttl is None
+        self._plain = self.ttl is None  # nothing is to be looked at but the room
         self._alarm = trio.Event()
         self._due: float = math.inf
         inbox.wires.append(self)
@@ -235,6 +232,7 @@ class Wire:
             if self.when_full == "wait":
                 return False
             self.dropped += 1
+            self.overflow += 1
             if self.when_full == "reject":
                 self._reject(message, receipt, WIRE_FULL, f"{self.name} holds {self.capacity}")
                 return True
@@ -244,7 +242,7 @@ class Wire:
             self._queue.popleft()[1].drop()
         if self.ttl is not None and receipt.born + self.ttl < self._due:
             self._alarm.set()
-        if not self._queue:
+        if not self._queue or self.inbox.watched:
             self.inbox.mark(self)
         self._queue.append((message, receipt))
         return True
@@ -294,7 +292,7 @@ class Wire:
     def refuse(self, fault: Fault, text: str) -> None:
         """Reject what waits and whatever comes, until :meth:`accept`."""
         self._refusal = (fault, text)
-        self._plain = False
+        self.see_policy()
         waiting = list(self._queue)
         self._queue.clear()
         for message, receipt in waiting:
@@ -304,7 +302,11 @@ class Wire:
     def accept(self) -> None:
         """Take messages again after :meth:`refuse`."""
         self._refusal = None
-        self._plain = self.ttl is None
+        self.see_policy()
+
+    def see_policy(self) -> None:
+        """Take note that what is done with a message has changed."""
+        self._plain = self.ttl is None and self._refusal is None and not self.inbox.watched
 
     # ---- time to live
 

@@ -8,6 +8,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,72 +22,25 @@ from cryptography.x509.oid import NameOID
 from flowbus_websocket.protocol.answer import Answering, accept
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
-from flowbus import Message, Outcome, State
+from flowbus import Config, Message, NodeIO, Outcome, State, io_node
+from flowbus.report import live
 from flowbus.testing import Flow, run_flow
+from tests.system.websocket_servers import echo, flow_of, listening, serving
 
 pytestmark = pytest.mark.system
 
-Handler = Callable[[ServerConnection], None]
+
+class Nothing(Config):
+    """No options."""
 
 
-@contextlib.contextmanager
-def serving(handler: Handler, **options: Any) -> Iterator[int]:
-    """Run a server of the websockets library in threads; yields its port."""
-
-    def quietly(connection: ServerConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            handler(connection)
-
-    options = {"port": 0, "compression": None, "close_timeout": 1, **options}
-    server = serve(quietly, "127.0.0.1", **options)
-    thread = threading.Thread(target=server.serve_forever, name="peer")
-    thread.start()
-    try:
-        yield server.socket.getsockname()[1]
-    finally:
-        server.shutdown()
-        thread.join(5)
-
-
-@contextlib.contextmanager
-def listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Run ``talk`` in a thread for each TCP connection; yields the port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    with connection, contextlib.suppress(OSError):
-                        connection.settimeout(5)
-                        talk(connection)
-
-        thread = threading.Thread(target=accept, name="peer")
-        thread.start()
-        try:
-            yield server.getsockname()[1]
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-
-
-def flow_of(port: int, scheme: str = "ws", path: str = "/", **options: Any) -> dict[str, Any]:
-    url = f"{scheme}://127.0.0.1:{port}{path}"
-    return {
-        "nodes": {
-            "in": {"type": "test-source"},
-            "ws": {"type": "websocket-client", "url": url, **options},
-            "out": {"type": "test-sink"},
-        },
-        "wires": [["in", "ws"], ["ws", "out"]],
-    }
-
-
-def echo(connection: ServerConnection) -> None:
-    for message in connection:
-        connection.send(message)
+@io_node("test-blocked", outlets=())
+async def blocked(config: Nothing, io: NodeIO) -> None:
+    """Take nothing, for ever."""
+    io.connected()
+    await trio.sleep_forever()
 
 
 async def test_text_binary_and_json() -> None:
@@ -469,3 +423,57 @@ async def test_a_tls_handshake_that_never_ends_is_bounded() -> None:
                 await flow.wait_code("ws", "ws.connect_timed_out")
         finally:
             release.set()
+
+
+@pytest.mark.parametrize("when_full", ["drop-oldest", "drop-newest", "reject"])
+async def test_a_full_wire_behind_out_is_a_fault_of_the_node(when_full: str) -> None:
+    def gush(connection: ServerConnection) -> None:
+        for number in range(100):
+            connection.send(f"{number}")
+        connection.recv()
+
+    flow_of_two = flow_of(0)
+    flow_of_two["nodes"]["blocked"] = {"type": "test-blocked"}
+    wire = {"from": "ws", "to": "blocked", "capacity": 10, "when_full": when_full}
+    flow_of_two["wires"] = [["in", "ws"], wire]
+    with trio.fail_after(20), serving(gush) as port:
+        flow_of_two["nodes"]["ws"]["url"] = f"ws://127.0.0.1:{port}"
+        async with run_flow(flow_of_two, [blocked]) as flow:
+            while flow.report()["wires"][1]["dropped"] < 90:
+                await trio.sleep(0.01)
+            faults = flow.report()["nodes"]["ws"]["faults"]
+            assert faults["ws.receive_queue_full"] >= 1
+            assert flow.status("ws").state is State.RUNNING
+            report = flow.report()
+    outcome = "rejected" if when_full == "reject" else "dropped"
+    assert report["ledger"][outcome] == 90
+
+
+async def test_what_status_shows_of_the_connection(
+    authority: Path, server_context: ssl.SSLContext
+) -> None:
+    tls = {"ca": str(authority / "ca.pem")}
+    options = {"subprotocols": ["a"], "headers": {"Authorization": "Bearer secret"}, "tls": tls}
+    with trio.fail_after(20), serving(echo, ssl=server_context, subprotocols=["a"]) as port:
+        async with run_flow(flow_of(port, "wss", "/line?key=secret", **options)) as flow:
+            await flow.wait_running("ws")
+            await flow.put("in", Message("äö"))
+            await flow.put("in", Message(b"xyz"))
+            await flow.get("out")
+            await flow.get("out")
+            shown = live(flow.runtime.parts, flow.report())["nodes"]["ws"]["details"]["connection"]
+    assert shown["url"] == f"wss://127.0.0.1:{port}/line"
+    assert shown["subprotocol"] == "a"
+    assert shown["remote"] == f"127.0.0.1:{port}"
+    assert shown["local"].startswith("127.0.0.1:")
+    assert shown["tls"]["version"] == "TLSv1.3"
+    assert shown["tls"]["cipher"].startswith("TLS_")
+    assert shown["tls"]["bits"] in (128, 256)
+    assert (shown["messages_in"], shown["messages_out"]) == (2, 2)
+    assert shown["bytes_in"] == 2 + 4 + 2 + 3
+    assert shown["bytes_out"] == 6 + 4 + 6 + 3
+    silence = shown["keepalive"].pop("silence")
+    assert 0 <= silence < 20
+    assert shown["keepalive"] == {"on": True, "interval": 20, "timeout": 10}
+    assert abs(shown["since"] - time.time()) < 20
+    assert "secret" not in str(shown)

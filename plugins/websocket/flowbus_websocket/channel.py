@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -22,6 +22,7 @@ from flowbus import Fault
 from flowbus_websocket.ended import ConnectionEnded, ended_by, hung_up, lost
 from flowbus_websocket.faults import named
 from flowbus_websocket.keepalive import KeepAlive
+from flowbus_websocket.pings import Pings
 from flowbus_websocket.protocol.decoder import Control, Ended, FrameDecoder
 from flowbus_websocket.protocol.encoder import PING, FrameEncoder
 
@@ -64,6 +65,8 @@ class Channel:
         #: Whether receive() also returns when a Ping or Pong has come; they are in ``noted`` then.
         self.watching = False
         self.noted: list[Control] = []
+        self.close_timeout = close_timeout
+        self.pings = Pings()
         self.messages_in = 0
         self.messages_out = 0
         self.bytes_in = 0
@@ -71,7 +74,6 @@ class Channel:
         self._stream = stream
         self._decoder = decoder
         self._alive = KeepAlive(keepalive_interval, keepalive_timeout, trio.current_time())
-        self._close_timeout = close_timeout
         self._rest = rest
         self._lock = trio.StrictFIFOLock()
         self._urgent: list[bytes] = []
@@ -155,6 +157,7 @@ class Channel:
         for kind, payload in self._decoder.controls:
             if kind != PING:
                 self._alive.ponged()
+                self.pings.pong(payload)
             elif len(self._urgent) < MAX_PONGS:
                 self._urge(self.encoder.pong(payload))
         self._decoder.controls.clear()
@@ -220,6 +223,11 @@ class Channel:
         if self._receiving is not None:
             self._receiving.cancel()
 
+    def ping(self, payload: bytes) -> trio.Event:
+        """Have :meth:`attend` send a Ping of at most 125 bytes; the event is set by its answer."""
+        self._urge(self.encoder.ping(payload))
+        return self.pings.expect(payload)
+
     def _urge(self, frame: bytes) -> None:
         self._urgent.append(frame)
         self._wake.set()
@@ -267,6 +275,10 @@ class Channel:
 
     # ---- keep-alive
 
+    def keepalive_details(self) -> dict[str, Any]:
+        """Return what a status shows of the keep-alive."""
+        return self._alive.as_dict(trio.current_time())
+
     def check_alive(self) -> float:
         """Ping a peer that has been silent, give up one that does not answer.
 
@@ -293,13 +305,18 @@ class Channel:
 
         Takes ``close_timeout`` at most, cancelled or not. Only the receiving task may call it.
         """
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._close_timeout):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + self.close_timeout):
             if self._broken is None and self._decoder.end is None:
                 await self._send_last()
                 await self._send_close(code, reason)
                 if wait and self._close_sent and not self._torn:
                     await self._wait_for_close()
         await self._close_stream()
+
+    async def say_goodbye(self, code: int, reason: str) -> None:
+        """Send what is posted and a Close frame; the receiver goes on to the peer's own."""
+        await self._send_last()
+        await self._send_close(code, reason)
 
     async def _send_last(self) -> None:
         with contextlib.suppress(ConnectionEnded):
@@ -309,7 +326,7 @@ class Channel:
 
     async def _finish(self, end: Ended) -> None:
         """Answer the end that the decoder has seen, close the stream, and raise why."""
-        with trio.move_on_after(self._close_timeout):
+        with trio.move_on_after(self.close_timeout):
             if not end.by_peer:
                 await self._send_last()  # the answers to what was in order
             await self._send_close(end.code, "" if end.by_peer else end.reason)

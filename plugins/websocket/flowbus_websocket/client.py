@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -12,6 +12,7 @@ import trio
 from flowbus import TLS, ConfigError, Lost
 from flowbus_websocket.channel import Channel
 from flowbus_websocket.dial import deadline_in, dial
+from flowbus_websocket.endpoint import ends_of
 from flowbus_websocket.faults import named
 from flowbus_websocket.protocol.ask import Asking, HandshakeError, Opened, Opening
 from flowbus_websocket.protocol.decoder import FrameDecoder
@@ -59,17 +60,31 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     response_timeout: float = 10.0
 
 
+class Connected(msgspec.Struct, frozen=True):
+    """An open connection: the channel, what the server agreed to, and between which ends."""
+
+    address: Address
+    channel: Channel
+    opened: Opened
+    ends: dict[str, Any]
+
+    def details(self) -> dict[str, Any]:
+        """Return what there is to know of it for good."""
+        return {"url": str(self.address), "subprotocol": self.opened.subprotocol, **self.ends}
+
+
 async def connect(
     request: Request, limits: Limits, tls: TLS | None, connect_timeout: float
-) -> tuple[Channel, Opened]:
-    """Return an open channel and what the server agreed to; Lost with the fault of what failed."""
+) -> Connected:
+    """Return an open connection; Lost with the fault of what failed."""
     stream = await dial(request.address, tls, connect_timeout)
     try:
         opened = await open_on(stream, request)
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
-    return limits.channel(stream, is_client=True, rest=opened.rest), opened
+    channel = limits.channel(stream, is_client=True, rest=opened.rest)
+    return Connected(request.address, channel, opened, ends_of(stream))
 
 
 async def open_on(stream: trio.abc.Stream, request: Request) -> Opened:

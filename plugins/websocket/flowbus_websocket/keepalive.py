@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 Step = Literal["wait", "ping", "lost"]
 
@@ -17,6 +17,7 @@ class KeepAlive:
 
     def __init__(self, interval: float, timeout: float, now: float) -> None:
         self.timeout = timeout or math.inf
+        self.on = bool(interval)
         self._interval = interval or math.inf
         self._heard = now
         self._pinged: float | None = None
@@ -28,6 +29,14 @@ class KeepAlive:
     def ponged(self) -> None:
         """Note the answer to a ping."""
         self._pinged = None
+
+    def as_dict(self, now: float) -> dict[str, Any]:
+        """Return what a status shows; ``silence`` is the time since something came."""
+        if not self.on:
+            return {"on": False}
+        timeout = None if math.isinf(self.timeout) else self.timeout
+        silence = round(now - self._heard, 3)
+        return {"on": True, "interval": self._interval, "timeout": timeout, "silence": silence}
 
     @property
     def due(self) -> float:
