@@ -11,6 +11,7 @@ from flowbus_websocket.dial import dial, fault_of
 from flowbus_websocket.faults import FAULTS
 from flowbus_websocket.nodes import websocket_client
 from flowbus_websocket.payload import as_content
+from flowbus_websocket.server.accept import Accept, Refusal
 from flowbus_websocket.server.node import websocket_server
 from flowbus_websocket.server.posting import Shared
 from flowbus_websocket.server.settings import WebSocketServer
@@ -44,11 +45,40 @@ def test_options_of_the_client_that_are_refused(options: dict[str, Any], text: s
     [
         ({"port": 0, "path": "live"}, "does not begin with /"),
         ({"port": 0, "tls": TLS()}, "a server needs cert"),
+        ({"port": 0, "allow_clients": ("10.0.0.1/8",)}, 'allow_clients: "10.0.0.1/8" has bits set'),
+        ({"port": 0, "block_clients": ("",)}, 'block_clients: "" is no address'),
+        ({"port": 0, "host": "::1", "ipv6": "no"}, "host: ::1 is an address of IPv6"),
+        ({"port": 0, "host": "127.0.0.1", "ipv6": "only"}, "host: 127.0.0.1 is an address of IPv4"),
+        ({"port": 0, "path": "/a", "accept": Accept(paths=("/b",))}, "path: says the same"),
+        ({"port": 0, "show_headers": ("cookie",)}, "show_headers: is for accept"),
     ],
 )
 def test_options_of_the_server_that_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         WebSocketServer(**options)
+
+
+@pytest.mark.parametrize(
+    ("rules", "text"),
+    [
+        ({"paths": ("live",)}, "paths: 'live' does not begin with /"),
+        ({"subprotocols": ("a b",)}, "subprotocols: 'a b' is not a token"),
+        ({"require_subprotocol": True}, "require_subprotocol: needs subprotocols"),
+        ({"require_headers": {"a:": Secret("x")}}, "require_headers: 'a:' is no name"),
+        ({"refusals": {"path": Refusal()}}, "refusals: 'path' is no rule; there are hosts, paths"),
+        ({"response_headers": {"Sec-WebSocket-Accept": "x"}}, "belongs to the handshake"),
+        ({"response_headers": {"X": "a\r\nb"}}, "value of X is no text, or has control"),
+    ],
+)
+def test_rules_that_are_refused(rules: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Accept(**rules)
+
+
+@pytest.mark.parametrize("status", [101, 200, 299, 600])
+def test_a_refusal_refuses(status: int) -> None:
+    with pytest.raises(ValueError, match="does not refuse"):
+        Refusal(status=status)
 
 
 def test_an_origin_header_outdoes_the_option() -> None:
@@ -64,7 +94,7 @@ def test_without_keepalive_no_ping_is_due() -> None:
 def test_what_the_nodes_declare() -> None:
     assert (websocket_client.duplex, websocket_client.listens) == (True, False)
     assert (websocket_server.duplex, websocket_server.listens) == (True, True)
-    assert websocket_server.fixed_outlets == ("out", "connection")
+    assert websocket_server.fixed_outlets == ("out", "connection", "request")
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,8 @@ def refuse(status: int, headers: Headers | None = None, body: str = "") -> bytes
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(data))),
     ]
+    given = {name.lower() for name, _ in headers or []}
+    own = [header for header in own if header[0].lower() not in given]
     return _head(status, [*own, *(headers or [])]) + data
 
 

@@ -6,31 +6,37 @@ import trio
 
 from flowbus import ConfigError, Lost, NodeIO, io_node
 from flowbus_websocket.dial import reason_of_tls, tls_fault_of
-from flowbus_websocket.faults import named
 from flowbus_websocket.server.access import Access
+from flowbus_websocket.server.asking import Asking
 from flowbus_websocket.server.client import Caller
+from flowbus_websocket.server.inbox import Inbox
 from flowbus_websocket.server.listening import Listening
 from flowbus_websocket.server.posting import Posting
 from flowbus_websocket.server.reception import Decide, Reception
 from flowbus_websocket.server.rules import Rules
+from flowbus_websocket.server.ruling import Ruling
 from flowbus_websocket.server.serving import Server
 from flowbus_websocket.server.settings import WebSocketServer
 from flowbus_websocket.settings import limits_of
 from flowbus_websocket.welcome import Decision
 
 
-@io_node("websocket-server", outlets=("out", "connection"), duplex=True, listens=True)
+@io_node("websocket-server", outlets=("out", "connection", "request"), duplex=True, listens=True)
 async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
     """Serve WebSocket clients.
 
     What they send leaves by ``out`` with ``headers.connection`` and ``headers.remote``. A message
     with ``headers.connection`` (an id or a list of ids) goes to those clients, without it to all.
-    Who comes and goes leaves by ``connection``.
+    Who comes and goes leaves by ``connection``, and with ``accept`` "ask" each request by ``request``.
     """
     rules = _rules(config)
     access = Access(config.allow_clients, config.block_clients, io.fault)
-    server = Server(io, rules, Reception(rules, access, _decide_by(config)))
-    posting = Posting(io, rules, server.clients)
+    asking: Asking | None = None
+    if config.accept == "ask":
+        asking = Asking(io, config.ask_timeout, [name.lower() for name in config.show_headers])
+    decide = _decide_by(Ruling(config.rules()), asking)
+    server = Server(io, rules, Reception(rules, access, decide))
+    inbox = Inbox(Posting(io, rules, server.clients), asking)
     async with trio.open_nursery() as nursery:
         listening = Listening(config.place(), config.tuning(), server.serve, io.fault, nursery)
         await listening.start()
@@ -42,7 +48,7 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
             io.connected(f"listening on {_place(config, listening.port)}")
             while True:
                 for delivery in await io.take_many():
-                    await posting.post(delivery)
+                    await inbox.take(delivery)
                 # Let the clients' queues empty before the next batch.
                 await trio.lowlevel.checkpoint()
         finally:
@@ -67,13 +73,12 @@ def _rules(config: WebSocketServer) -> Rules:
     )
 
 
-def _decide_by(config: WebSocketServer) -> Decide:
+def _decide_by(ruling: Ruling, asking: Asking | None) -> Decide:
     async def decide(caller: Caller) -> Decision:
-        path = caller.request.path
-        if config.path is not None and path != config.path:
-            text = f"nothing is served at {path}"
-            return Decision(status=404, fault=named("wrong_path"), text=text)
-        return Decision()
+        decision = ruling.decide(caller)
+        if asking is None or decision.status != 101:
+            return decision
+        return await asking.decide(caller)
 
     return decide
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import ssl
 from collections import Counter
@@ -92,7 +93,9 @@ class Reception:
             raise
 
     async def _open(self, stream: trio.abc.Stream, caller: Caller, turn: Turn) -> Client:
+        turn.scope.deadline = math.inf  # who decides has a time limit of its own
         decision = await self._decide(caller)
+        self._limit(turn)
         await answer(stream, caller.request, decision)
         self._count += 1
         channel = self._rules.limits.channel(stream, is_client=False, rest=caller.request.rest)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from flowbus import TLS, ByteSize, Config
+from flowbus_websocket.server.accept import Accept
 from flowbus_websocket.server.access import entries_of
 from flowbus_websocket.server.sockets import Families, Place, Tuning, is_ipv4
 from flowbus_websocket.settings import OpenConnection, Seconds
@@ -60,6 +61,24 @@ class WebSocketServer(OpenConnection):
     block_clients: Annotated[
         tuple[str, ...],
         Meta(description="Who may not connect, even if allow_clients has it; refused before TLS."),
+    ] = ()
+    accept: Annotated[
+        Accept | Literal["ask"] | None,
+        Meta(
+            description='Rules for requests; or "ask": each request leaves by the outlet request, '
+            "and a message with its headers.request decides."
+        ),
+    ] = None
+    ask_timeout: Annotated[
+        float,
+        Meta(gt=0, description='Seconds in which the flow has to answer a request (accept "ask").'),
+    ] = 10.0
+    show_headers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Headers of a request that the outlet request shows though they look like "
+            "secrets, such as authorization."
+        ),
     ] = ()
     path: Annotated[
         str | None,
@@ -129,6 +148,10 @@ class WebSocketServer(OpenConnection):
     def __post_init__(self) -> None:
         if self.path is not None and not self.path.startswith("/"):
             raise ValueError(f"path: {self.path!r} does not begin with /")
+        if self.path is not None and isinstance(self.accept, Accept) and self.accept.paths:
+            raise ValueError("path: says the same as accept.paths; give one of them")
+        if self.show_headers and self.accept != "ask":
+            raise ValueError('show_headers: is for accept "ask"')
         if self.tls is not None and self.tls.cert is None:
             raise ValueError("tls: a server needs cert, and key where cert does not hold it")
         for option in ("allow_clients", "block_clients"):
@@ -140,6 +163,11 @@ class WebSocketServer(OpenConnection):
             raise ValueError(f"host: {self.host} is an address of IPv6, and ipv6 is no")
         if self.ipv6 == "only" and is_ipv4(self.host):
             raise ValueError(f"host: {self.host} is an address of IPv4, and ipv6 is only")
+
+    def rules(self) -> Accept:
+        """Return the rules for requests; ``path`` is one of them."""
+        accept = self.accept if isinstance(self.accept, Accept) else Accept()
+        return accept if self.path is None else structs.replace(accept, paths=(self.path,))
 
     def place(self) -> Place:
         """Return where to listen."""

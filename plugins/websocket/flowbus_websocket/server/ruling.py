@@ -1,0 +1,107 @@
+"""What the rules say about one client."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from flowbus_websocket.faults import named
+from flowbus_websocket.server.accept import STATUSES, Accept, Refusal
+from flowbus_websocket.server.client import Caller
+from flowbus_websocket.welcome import Decision
+
+_PORT: Final = re.compile(r":\d+$")
+
+
+class Refused(Exception):
+    """A rule does not let a client in: the name of the rule, of the fault, and why."""
+
+    def __init__(self, rule: str, fault: str, text: str) -> None:
+        self.rule = rule
+        self.fault = fault
+        super().__init__(text)
+
+
+class Ruling:
+    """Decides by the rules of an option ``accept``."""
+
+    def __init__(self, accept: Accept) -> None:
+        self._accept = accept
+        self._paths = _patterns(accept.paths)
+        self._origins = _patterns(accept.origins, re.IGNORECASE)
+        self._hosts = _patterns(accept.hosts, re.IGNORECASE)
+        self._rules: tuple[Callable[[Caller], None], ...] = (
+            self._host,
+            self._path,
+            self._origin,
+            self._headers,
+        )
+
+    def decide(self, caller: Caller) -> Decision:
+        """Return what to answer."""
+        try:
+            for rule in self._rules:
+                rule(caller)
+            subprotocol = self._subprotocol(caller)
+        except Refused as refused:
+            return self._refusal(refused)
+        headers = list(self._accept.response_headers.items())
+        return Decision(headers=headers, subprotocol=subprotocol)
+
+    def _refusal(self, refused: Refused) -> Decision:
+        instead = self._accept.refusals.get(refused.rule, Refusal())
+        return Decision(
+            status=instead.status or STATUSES[refused.rule],
+            headers=list({**self._accept.response_headers, **instead.headers}.items()),
+            fault=named(refused.fault),
+            text=str(refused),
+        )
+
+    def _host(self, caller: Caller) -> None:
+        host = caller.request.header("host") or ""
+        if self._hosts and not _fits(self._hosts, host, _PORT.sub("", host)):
+            raise Refused("hosts", "host_refused", f"this is not {host}")
+
+    def _path(self, caller: Caller) -> None:
+        if self._paths and not _fits(self._paths, caller.request.path):
+            raise Refused("paths", "wrong_path", f"nothing is served at {caller.request.path}")
+
+    def _origin(self, caller: Caller) -> None:
+        origin = caller.request.header("origin") or ""
+        if self._origins and not _fits(self._origins, origin):
+            shown = f"the origin {origin}" if origin else "a request without an origin"
+            raise Refused("origins", "origin_refused", f"{shown} is not allowed")
+
+    def _headers(self, caller: Caller) -> None:
+        for name, secret in self._accept.require_headers.items():
+            value, wanted = caller.request.header(name.lower()), secret.reveal()
+            if value is None:
+                raise Refused("require_headers", "header_refused", f"the header {name} is missing")
+            if wanted != "*" and not _same(value, wanted):
+                raise Refused("require_headers", "header_refused", f"the header {name} is wrong")
+
+    def _subprotocol(self, caller: Caller) -> str | None:
+        offered = caller.request.subprotocols
+        chosen = next((name for name in self._accept.subprotocols if name in offered), None)
+        if chosen is None and self._accept.require_subprotocol:
+            spoken = ", ".join(self._accept.subprotocols)
+            raise Refused("subprotocols", "subprotocol_refused", f"only {spoken} is spoken here")
+        return chosen
+
+
+def _same(value: str, wanted: str) -> bool:
+    """Compare a header with what it has to be, in a time that tells nothing about it."""
+    # Any byte of a header was read as Latin-1; beyond ASCII some clients send that, others UTF-8.
+    sent = value.encode("latin-1")
+    as_latin = hmac.compare_digest(sent, wanted.encode("latin-1", "replace"))
+    return hmac.compare_digest(sent, wanted.encode()) or as_latin
+
+
+def _patterns(texts: Iterable[str], flags: re.RegexFlag = re.NOFLAG) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(re.escape(text).replace(r"\*", ".*"), flags) for text in texts)
+
+
+def _fits(patterns: Iterable[re.Pattern[str]], *texts: str) -> bool:
+    return any(pattern.fullmatch(text) for pattern in patterns for text in texts)
