@@ -46,7 +46,7 @@ lint: $(VENV)/test.done
 bench: $(VENV)/test.done
 	$(BIN)/python -m benchmarks
 
-docs: $(VENV)/run.done
+docs: $(VENV)/test.done
 	$(BIN)/python docs/generate.py
 
 clean:

@@ -45,7 +45,7 @@ class JWT(Config):
     ``sign``, ``signer``, ``verify`` and ``verifier`` raise ConfigError where the key cannot be used;
     its ``fault`` is a ``jwt.`` fault too. Where that must not end a client for good, because the
     file may be put right: ``raise Lost(error.fault, str(error))``. All these faults are in the
-    registry already; ``faults()`` lists them.
+    registry already; ``faults()`` lists them, ``fault("no_token")`` gives one.
     """
 
     algorithm: Annotated[
@@ -178,6 +178,11 @@ class JWT(Config):
     def faults() -> tuple[Fault, ...]:
         """Return every fault of the domain ``jwt``; the registry has them already."""
         return FAULTS
+
+    @staticmethod
+    def fault(name: str) -> Fault:
+        """Return one of these faults, for instance ``no_token`` where a request brought none."""
+        return next(fault for fault in FAULTS if fault.code == f"jwt.{name}")
 
     def check_files(self) -> None:
         """Raise ConfigError at the option that is wrong: a key that cannot be read or does not fit."""

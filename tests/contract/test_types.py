@@ -87,6 +87,8 @@ def likely(shape: inspect.Type) -> Any:
 #: What guessing from the types of the options does not find.
 SAMPLES: dict[str, dict[str, Any]] = {
     "map": {"payload": "payload"},
+    "jwt-sign": {"jwt": {"algorithm": "HS256", "secret": "a secret for the contract suite only"}},
+    "jwt-verify": {"jwt": {"algorithm": "HS256", "secret": "a secret for the contract suite only"}},
     "ads-read": {"connection": "peer", "symbol": "MAIN.a"},
     "ads-write": {"connection": "peer", "symbol": "MAIN.a"},
     "websocket-client": {"url": "ws://localhost:8000"},

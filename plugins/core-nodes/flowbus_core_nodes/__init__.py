@@ -19,6 +19,8 @@ def flowbus_register() -> dict[str, dict[str, object]]:
             "map": "flowbus_core_nodes.map:map_message",
             "split": "flowbus_core_nodes.split:split",
             "batch": "flowbus_core_nodes.batch:batch",
+            "jwt-sign": "flowbus_core_nodes.tokens:jwt_sign",
+            "jwt-verify": "flowbus_core_nodes.tokens:jwt_verify",
         },
         "connections": {},
         "faults": {"core": "flowbus_core_nodes.faults:FAULTS"},
