@@ -180,7 +180,7 @@ async def channel_server(count: Count, listening: trio.Event, port: list[int]) -
         request = await read_request(stream)
         await answer(stream, request, Decision())
         channel = Limits().channel(stream, is_client=False, rest=request.rest)
-        client = Client("1", Caller(request=request), channel, None)
+        client = Client("1", Caller(request=request), channel, Decision())
         while True:
             count(len(await client.channel.receive()))
 

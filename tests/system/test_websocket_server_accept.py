@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import trio
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 from websockets.sync.client import connect as connect_sync
@@ -148,6 +154,85 @@ async def test_path_is_a_rule_beside_the_others() -> None:
     async with serving(path="/p", accept={"subprotocols": ["a"]}) as (_flow, port):
         assert (await asked(port, "/q", subprotocols=["a"])).status_code == 404
         assert (await asked(port, "/p", subprotocols=["a"])).status_code == 101
+
+
+# ---- bearer_jwt, with tokens of PyJWT
+
+SECRET = "a secret of 32 bytes, or a few more"
+DEMANDS = {
+    "algorithm": "HS256",
+    "secret": SECRET,
+    "issuer": "plant",
+    "audience": "line",
+    "required": ["exp"],
+}
+
+
+def token(secret: str = SECRET, **claims: Any) -> str:
+    claims = {"iss": "plant", "aud": "line", "exp": time.time() + 60, **claims}
+    return jwt.encode(claims, secret, "HS256")
+
+
+async def test_a_token_lets_in_and_its_claims_are_shown() -> None:
+    bearer = {"Authorization": f"Bearer {token(sub='panel 7', role='operator')}"}
+    async with (
+        serving(accept={"bearer_jwt": DEMANDS}) as (flow, port),
+        connected(port, additional_headers=bearer) as peer,
+    ):
+        event = (await flow.get("events")).payload
+        assert (event["claims"]["sub"], event["claims"]["role"]) == ("panel 7", "operator")
+        await peer.send("x")
+        assert (await flow.get("out")).headers["claims"] == event["claims"]
+        assert bearer["Authorization"] not in str(details(flow))
+        assert details(flow)["connections"][0]["headers"]["authorization"] == "***"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "error", "code"),
+    [
+        (None, None, "ws.token_missing"),
+        ("Basic dTpw", None, "ws.token_missing"),
+        ("Bearer", "invalid_token", "jwt.malformed"),
+        ("Bearer a.b", "invalid_token", "jwt.malformed"),
+        (f"Bearer {token(exp=time.time() - 60)}", "invalid_token", "jwt.expired"),
+        (f"Bearer {token(aud='another')}", "invalid_token", "jwt.wrong_audience"),
+        (f"Bearer {token('another secret of 32 bytes or more')}", "invalid_token", "jwt.bad_signature"),
+    ],
+)  # fmt: skip
+async def test_without_a_good_token_it_is_401_with_a_challenge(
+    authorization: str | None, error: str | None, code: str
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    async with serving(accept={"bearer_jwt": DEMANDS}) as (flow, port):
+        response = await asked(port, headers=headers)
+        assert response.status_code == 401
+        challenge = response.headers["WWW-Authenticate"]
+        assert challenge.startswith('Bearer realm="flowbus"')
+        parameters = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+        assert parameters.get("error") == error  # RFC 6750, section 3.1
+        assert bool(parameters.get("error_description")) == bool(error)
+        while not details(flow)["refused"]:
+            await trio.sleep(0.01)
+        assert details(flow)["refused_by"] == {code: 1}
+
+
+async def test_a_key_that_cannot_be_read_is_waited_for(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    key.write_bytes(pem)
+    value = flow_of(accept={"bearer_jwt": {"algorithm": "ES256", "key": str(key)}})
+    with trio.fail_after(20):
+        async with run_flow(value) as flow:
+            key.unlink()
+            status = await flow.wait_code("ws", "jwt.key_not_found")
+            assert "key.pem" in status.text
+            key.write_bytes(pem)
+            await flow.wait_running()
+            bearer = {"Authorization": f"Bearer {jwt.encode({'a': 1}, private, 'ES256')}"}
+            assert (await asked(port_of(flow), headers=bearer)).status_code == 101
 
 
 # ---- accept "ask"

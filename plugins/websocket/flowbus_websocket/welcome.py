@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -17,11 +17,15 @@ RECEIVE: Final = 4096  # bytes
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What to answer a request: 101 opens the WebSocket, any other status refuses it."""
+    """What to answer a request: 101 opens the WebSocket, any other status refuses it.
+
+    ``claims`` are those of a token that the client brought and that was verified.
+    """
 
     status: int = 101
     headers: Headers = []
     subprotocol: str | None = None
+    claims: dict[str, Any] | None = None
     fault: Fault | None = None
     text: str = ""
 

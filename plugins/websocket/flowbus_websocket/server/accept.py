@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from flowbus import Config, Secret
+from flowbus import JWT, Config, Secret
 from flowbus_websocket.protocol.handshake import is_token
 
 #: The rules in the order in which they are asked, and the status that a refusal has by default.
@@ -67,6 +67,14 @@ class Accept(Config):
             "shown. Refused with 403."
         ),
     ] = {}  # noqa: RUF012  msgspec copies it
+    bearer_jwt: Annotated[
+        JWT | None,
+        Meta(
+            description="A request must bring a token that this verifies: Authorization: Bearer. "
+            "Its claims are in the connection event and in the headers of the client's messages. "
+            "Refused with 401 (RFC 6750)."
+        ),
+    ] = None
     subprotocols: Annotated[
         tuple[str, ...],
         Meta(

@@ -13,6 +13,7 @@ from flowbus_websocket.channel import Channel
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.protocol.answer import Request
 from flowbus_websocket.server.masking import masked
+from flowbus_websocket.welcome import Decision
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -26,16 +27,16 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Client:
     """One client that is connected, as the flow knows it."""
 
-    def __init__(
-        self, name: str, caller: Caller, channel: Channel, subprotocol: str | None
-    ) -> None:
+    def __init__(self, name: str, caller: Caller, channel: Channel, agreed: Decision) -> None:
         self.name = name
         self.caller = caller
         self.channel = channel
-        self.subprotocol = subprotocol
+        self.subprotocol = agreed.subprotocol
         self.since = time.time()
         #: What every message of this client carries; shared by them all, hence never changed.
         self.headers: dict[str, Any] = {"connection": name, "remote": caller.remote}
+        if agreed.claims is not None:
+            self.headers["claims"] = agreed.claims
         self.text_headers = {**self.headers, "content_type": "text"}
         self.binary_headers = {**self.headers, "content_type": "binary"}
         #: Cancelled when it has to go; ``dismissed`` says why.
@@ -87,7 +88,8 @@ class Client:
 
     def _shown_where_there(self) -> dict[str, Any]:
         origin = self.caller.request.header("origin")
-        return {} if origin is None else {"origin": origin}
+        more = {name: self.headers[name] for name in ("claims",) if name in self.headers}
+        return more if origin is None else {"origin": origin, **more}
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``flowbus status --json`` shows of it."""

@@ -34,7 +34,7 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
     asking: Asking | None = None
     if config.accept == "ask":
         asking = Asking(io, config.ask_timeout, [name.lower() for name in config.show_headers])
-    decide = _decide_by(Ruling(config.rules()), asking)
+    decide = _decide_by(_ruling(config), asking)
     server = Server(io, rules, Reception(rules, access, decide))
     inbox = Inbox(Posting(io, rules, server.clients), asking)
     async with trio.open_nursery() as nursery:
@@ -71,6 +71,14 @@ def _rules(config: WebSocketServer) -> Rules:
         slow_client=config.slow_client,
         tls=context,
     )
+
+
+def _ruling(config: WebSocketServer) -> Ruling:
+    try:
+        return Ruling(config.rules())
+    except ConfigError as error:
+        # As above: the file of a key may be put right.
+        raise Lost(error.fault, str(error)) from error
 
 
 def _decide_by(ruling: Ruling, asking: Asking | None) -> Decide:

@@ -100,7 +100,7 @@ class Reception:
         self._count += 1
         channel = self._rules.limits.channel(stream, is_client=False, rest=caller.request.rest)
         name = f"{self._prefix}-{self._count}"
-        return Client(name, caller, channel, decision.subprotocol)
+        return Client(name, caller, channel, decision)
 
     async def _secure(self, stream: trio.SocketStream) -> trio.abc.Stream:
         seconds, tls = self._rules.send_timeout, self._rules.tls

@@ -9,29 +9,23 @@ from typing import Final
 
 from flowbus_websocket.faults import named
 from flowbus_websocket.server.accept import STATUSES, Accept, Refusal
+from flowbus_websocket.server.bearer import Bearer
 from flowbus_websocket.server.client import Caller
+from flowbus_websocket.server.refused import Refused
 from flowbus_websocket.welcome import Decision
 
 _PORT: Final = re.compile(r":\d+$")
 
 
-class Refused(Exception):
-    """A rule does not let a client in: the name of the rule, of the fault, and why."""
-
-    def __init__(self, rule: str, fault: str, text: str) -> None:
-        self.rule = rule
-        self.fault = fault
-        super().__init__(text)
-
-
 class Ruling:
-    """Decides by the rules of an option ``accept``."""
+    """Decides by the rules of an option ``accept``; ConfigError where the key of a token is none."""
 
     def __init__(self, accept: Accept) -> None:
         self._accept = accept
         self._paths = _patterns(accept.paths)
         self._origins = _patterns(accept.origins, re.IGNORECASE)
         self._hosts = _patterns(accept.hosts, re.IGNORECASE)
+        self._bearer = None if accept.bearer_jwt is None else Bearer(accept.bearer_jwt.verifier())
         self._rules: tuple[Callable[[Caller], None], ...] = (
             self._host,
             self._path,
@@ -44,50 +38,60 @@ class Ruling:
         try:
             for rule in self._rules:
                 rule(caller)
+            claims = None if self._bearer is None else self._bearer.claims_of(caller)
             subprotocol = self._subprotocol(caller)
         except Refused as refused:
             return self._refusal(refused)
         headers = list(self._accept.response_headers.items())
-        return Decision(headers=headers, subprotocol=subprotocol)
+        return Decision(headers=headers, subprotocol=subprotocol, claims=claims)
 
     def _refusal(self, refused: Refused) -> Decision:
         instead = self._accept.refusals.get(refused.rule, Refusal())
+        headers = {**self._accept.response_headers, **refused.headers, **instead.headers}
         return Decision(
             status=instead.status or STATUSES[refused.rule],
-            headers=list({**self._accept.response_headers, **instead.headers}.items()),
-            fault=named(refused.fault),
+            headers=list(headers.items()),
+            fault=refused.fault,
             text=str(refused),
         )
 
     def _host(self, caller: Caller) -> None:
         host = caller.request.header("host") or ""
         if self._hosts and not _fits(self._hosts, host, _PORT.sub("", host)):
-            raise Refused("hosts", "host_refused", f"this is not {host}")
+            raise Refused("hosts", named("host_refused"), f"this is not {host}")
 
     def _path(self, caller: Caller) -> None:
         if self._paths and not _fits(self._paths, caller.request.path):
-            raise Refused("paths", "wrong_path", f"nothing is served at {caller.request.path}")
+            raise Refused(
+                "paths", named("wrong_path"), f"nothing is served at {caller.request.path}"
+            )
 
     def _origin(self, caller: Caller) -> None:
         origin = caller.request.header("origin") or ""
         if self._origins and not _fits(self._origins, origin):
             shown = f"the origin {origin}" if origin else "a request without an origin"
-            raise Refused("origins", "origin_refused", f"{shown} is not allowed")
+            raise Refused("origins", named("origin_refused"), f"{shown} is not allowed")
 
     def _headers(self, caller: Caller) -> None:
         for name, secret in self._accept.require_headers.items():
             value, wanted = caller.request.header(name.lower()), secret.reveal()
             if value is None:
-                raise Refused("require_headers", "header_refused", f"the header {name} is missing")
+                raise Refused(
+                    "require_headers", named("header_refused"), f"the header {name} is missing"
+                )
             if wanted != "*" and not _same(value, wanted):
-                raise Refused("require_headers", "header_refused", f"the header {name} is wrong")
+                raise Refused(
+                    "require_headers", named("header_refused"), f"the header {name} is wrong"
+                )
 
     def _subprotocol(self, caller: Caller) -> str | None:
         offered = caller.request.subprotocols
         chosen = next((name for name in self._accept.subprotocols if name in offered), None)
         if chosen is None and self._accept.require_subprotocol:
             spoken = ", ".join(self._accept.subprotocols)
-            raise Refused("subprotocols", "subprotocol_refused", f"only {spoken} is spoken here")
+            raise Refused(
+                "subprotocols", named("subprotocol_refused"), f"only {spoken} is spoken here"
+            )
         return chosen
 
 
