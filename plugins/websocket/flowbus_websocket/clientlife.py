@@ -15,7 +15,7 @@ from __future__ import annotations
 import trio
 
 from flowbus import ConfigError, Delivery, Fault, Lost, NodeIO, Rejected
-from flowbus_websocket.client import Connected, connect
+from flowbus_websocket.client import Connected, Request, connect
 from flowbus_websocket.command import Close, Connect, Ping, client_command, is_command
 from flowbus_websocket.faults import named
 from flowbus_websocket.protocol.codes import GOING_AWAY
@@ -47,6 +47,7 @@ class ClientLife:
     async def _dial(self) -> Connected | None:
         """Connect; None where a command has come meanwhile and there is something else to do."""
         config = self._options()
+        request = self._request(config)
         connected, interrupted = None, False
 
         async def heed() -> None:
@@ -59,7 +60,7 @@ class ClientLife:
             nursery.start_soon(heed)
             try:
                 connected = await connect(
-                    config.request(), limits_of(config), config.tls, config.connect_timeout
+                    request, limits_of(config), config.tls, config.connect_timeout
                 )
             except Lost as error:
                 self._end_connecting(error.fault, error.text)
@@ -76,6 +77,14 @@ class ClientLife:
         except ValueError as error:  # the flow file's part may come from a file that has changed
             text = f"{self._io.name}: with what a command has asked for: {error}"
             raise ConfigError(text) from None
+
+    def _request(self, config: WebSocketClient) -> Request:
+        try:
+            return config.request()
+        except ConfigError as error:
+            # The key may be put right, or replaced, while the flow runs.
+            self._end_connecting(error.fault, str(error))
+            raise Lost(error.fault, str(error)) from error
 
     async def _stay_closed(self, closed: Close) -> None:
         text = f"closed by a command: {closed}"
@@ -112,7 +121,8 @@ class ClientLife:
         if self._connecting is not None:
             self._connecting.confirm()
             self._connecting = None
-        session = Session(self._io, connected, self._rest, self._reconnects)
+        answered = self._config.confirm == "answered"
+        session = Session(self._io, connected, self._rest, self._reconnects, answered=answered)
         self._io.details(lambda: {"connection": session.details()})
         self._say_connected(connected)
         await session.run()

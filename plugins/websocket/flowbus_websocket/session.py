@@ -10,6 +10,7 @@ from typing import Any, Final
 import trio
 
 from flowbus import Delivery, Message, NodeIO, Rejected
+from flowbus_websocket.answers import Answers
 from flowbus_websocket.client import Connected
 from flowbus_websocket.command import Close, Connect, Ping, client_command, is_command, ping_content
 from flowbus_websocket.ended import ConnectionEnded, hung_up
@@ -27,7 +28,8 @@ class Session:
     """Exchanges messages over one connection until a command, or the peer, ends it.
 
     ``reconnects`` says whether a command to connect needs another connection; ``rest`` are
-    messages that were taken and not sent, before this connection or, at its end, by it.
+    messages that were taken and not sent, before this connection or, at its end, by it. With
+    ``answered`` a message counts as sent once the server has answered a ping behind it.
     """
 
     def __init__(
@@ -36,6 +38,8 @@ class Session:
         connected: Connected,
         rest: list[Delivery],
         reconnects: Callable[[Connect], bool],
+        *,
+        answered: bool,
     ) -> None:
         self.rest = rest
         self.last_command: tuple[Delivery, Close | Connect] | None = None
@@ -43,6 +47,7 @@ class Session:
         self._channel = connected.channel
         self._connected = connected
         self._reconnects = reconnects
+        self._answers = Answers(connected.channel) if answered else None
         self._since = time.time()
         self._leaving = False
         self._received_all = trio.Event()
@@ -68,7 +73,11 @@ class Session:
                 nursery.start_soon(channel.attend)
                 nursery.start_soon(channel.keep_alive)
                 nursery.start_soon(self._send, nursery)
+                if self._answers is not None:
+                    nursery.start_soon(self._answers.confirm)
                 await self._receive()
+            if self._answers is not None:
+                self.rest = self._answers.rest() + self.rest
         finally:
             await channel.close(GOING_AWAY, "the flow stops")
 
@@ -114,9 +123,12 @@ class Session:
                     return
                 continue
             frames, chunk = part
-            await self._channel.send(frames)
-            for delivery in chunk:
-                delivery.confirm()
+            if self._answers is not None:
+                await self._answers.send(frames, chunk)
+            else:
+                await self._channel.send(frames)
+                for delivery in chunk:
+                    delivery.confirm()
             self._channel.messages_out += len(chunk)
 
     # ---- commands

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
-from flowbus import TLS, ByteSize, Config, Secret
+from flowbus import JWT, TLS, ByteSize, Config, Secret
 from flowbus_websocket.client import Limits, Request
 from flowbus_websocket.protocol.handshake import is_token
 from flowbus_websocket.url import parse_url
@@ -55,6 +55,13 @@ class WebSocketClient(OpenConnection):
             description="More headers of the request; they replace the default ones. Never shown."
         ),
     ] = {}  # noqa: RUF012  msgspec copies it
+    bearer_jwt: Annotated[
+        JWT | None,
+        Meta(
+            description="How to sign the JSON Web Token that is sent as Authorization: Bearer, a "
+            "fresh one at every attempt."
+        ),
+    ] = None
     tls: Annotated[TLS | None, Meta(description="How to secure a wss:// connection.")] = None
     connect_timeout: Annotated[
         Seconds, Meta(description="Seconds for name resolution, TCP and TLS together; 0: no limit.")
@@ -68,6 +75,15 @@ class WebSocketClient(OpenConnection):
     max_send_frame: Annotated[
         ByteSize, Meta(description="Larger messages are sent in fragments of this size, in bytes.")
     ] = 1 << 14
+
+    confirm: Annotated[
+        Literal["sent", "answered"],
+        Meta(
+            description="When a message is done: once TCP has taken it (sent), or once the server "
+            "has answered a ping behind it (answered). Then what was on its way when the connection "
+            "is lost is sent again."
+        ),
+    ] = "sent"
 
     def __post_init__(self) -> None:
         try:
@@ -86,12 +102,24 @@ class WebSocketClient(OpenConnection):
                 raise ValueError(f"headers: {name!r} is no name of a header")
             if name.lower() in _RESERVED or name.lower().startswith("sec-websocket-"):
                 raise ValueError(f"headers: {name} belongs to the handshake and cannot be given")
+            if name.lower() == "authorization" and self.bearer_jwt is not None:
+                raise ValueError(f"bearer_jwt: headers has {name} already; leave one of them out")
+
+    def check_files(self) -> None:
+        """Raise ConfigError where the key of ``bearer_jwt`` cannot sign."""
+        if self.bearer_jwt is not None:
+            self.bearer_jwt.check_signing("bearer_jwt")
 
     def request(self) -> Request:
-        """Return what to ask the server for."""
+        """Return what to ask the server for now, with a fresh token.
+
+        ConfigError where the key of ``bearer_jwt`` cannot be used.
+        """
         headers = [(name, secret.reveal().strip()) for name, secret in self.headers.items()]
         if self.origin is not None and not any(name.lower() == "origin" for name, _ in headers):
             headers.append(("Origin", self.origin))
+        if self.bearer_jwt is not None:
+            headers.append(("Authorization", f"Bearer {self.bearer_jwt.sign()}"))
         return Request(
             address=parse_url(self.url),
             subprotocols=self.subprotocols,

@@ -52,4 +52,6 @@ def _apply(asked: Connect, config: WebSocketClient) -> WebSocketClient:
         headers["Authorization"] = Secret(f"Bearer {asked.token}")
     if headers != config.headers:
         changes["headers"] = headers
+    if changes.get("headers") and any(name.lower() == "authorization" for name in headers):
+        changes["bearer_jwt"] = None
     return type(config)(**{**msgspec.structs.asdict(config), **changes}) if changes else config
