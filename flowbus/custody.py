@@ -23,10 +23,11 @@ import trio
 from flowbus.clock import SECOND, Clock
 from flowbus.errors import Rejected
 from flowbus.faults import BUG, LEAKED, POISON, Fault
+from flowbus.inbox import Inbox, Item
 from flowbus.message import Message
 from flowbus.outlets import Outlets
 from flowbus.receipt import CONFIRMED, Receipt
-from flowbus.wire import Inbox, Item, Wire
+from flowbus.wire import Wire
 
 STRIKES = 5
 _OWN_REFERENCES = 4
