@@ -31,7 +31,8 @@ from flowbus.wire import Wire
 
 ALONE = 100_000  # ns since the one before after which a message is said to come alone
 
-next_id = iter(range(1, 1 << 62)).__next__
+_ids = iter(range(1, 1 << 62))
+next_id = _ids.__next__
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,12 +167,12 @@ class NodeIO:
             await self._gate.park()
         wires = self._outlets.wires(outlet)
         line, moment = self._line, now + self._clock.epoch
-        stamp, new_id = force_setattr, next_id
+        stamp = force_setattr
         items: list[Item] = []
-        for message in messages:
+        for message, number in zip(messages, _ids):  # noqa: B905  the ids have no end
             if message.id:
                 message = message.copy()
-            stamp(message, "id", new_id())
+            stamp(message, "id", number)
             if not message.time:
                 stamp(message, "time", moment)
             items.append((message, Receipt(line, now)))
