@@ -15,6 +15,7 @@ from flowbus.custody import Custody
 from flowbus.errors import ConfigError
 from flowbus.flowfile import ConnectionSpec, FlowFile, NodeSpec, WireSpec
 from flowbus.gate import Gate
+from flowbus.inbox import Inbox
 from flowbus.ionode import IoNode
 from flowbus.ledger import Ledger
 from flowbus.message import Message
@@ -26,7 +27,7 @@ from flowbus.secrets import Redactor
 from flowbus.segment import Messages, Outgoing, Receipts, Segment, Stage
 from flowbus.status import State, Status, StatusCell
 from flowbus.statuswire import StatusWire
-from flowbus.wire import Inbox, Wire
+from flowbus.wire import Wire
 
 log = logging.getLogger("flowbus.status")
 
@@ -219,7 +220,7 @@ class Parts:
             wire = Wire(
                 spec.label, self.inboxes[spec.to], self.clock,
                 capacity=spec.capacity, when_full=spec.when_full, ttl=self._ttl(spec),
-                on_reject=outlets.reject,
+                on_reject=outlets.reject, why_full=self.cells[spec.to].why_away,
             )  # fmt: skip
         self.wires.append((spec, wire))
         if spec.to in segment_of and spec.outlet not in ("error", "status"):

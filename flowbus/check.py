@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-import msgspec
-
 from flowbus import graph
 from flowbus.config import Config, configure, connection_refs, refs_in
 from flowbus.connections import ConnectionType
@@ -15,7 +13,8 @@ from flowbus.errors import ConfigError
 from flowbus.flowfile import ConnectionSpec, FlowFile, NodeSpec, WireSpec, load
 from flowbus.flowkeys import NodeKeys
 from flowbus.node import RESERVED_OUTLETS, NodeType
-from flowbus.problem import Flaw, FlowFileError, JsonPath, Problem, listed, near, quoted
+from flowbus.plan import Checked, ConnectionPlan, NodePlan
+from flowbus.problem import Flaw, JsonPath, listed, near, quoted
 from flowbus.secrets import Redactor, has_reference
 
 
@@ -49,53 +48,6 @@ class Registry(Protocol):
     @property
     def failed(self) -> Mapping[str, FailedType]:
         """What did not load."""
-
-
-class NodePlan(msgspec.Struct, frozen=True):
-    """A node that can be built: its type, its config as of the check, its outlets."""
-
-    spec: NodeSpec
-    type: NodeType
-    config: Config
-    outlets: tuple[str, ...]
-
-
-class ConnectionPlan(msgspec.Struct, frozen=True):
-    """A connection that can be built: its type and its config as of the check."""
-
-    spec: ConnectionSpec
-    type: ConnectionType
-    config: Config
-
-
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """A flow, what is wrong with it in the order of the file, and the plan of what is right."""
-
-    flow: FlowFile
-    problems: tuple[Problem, ...]
-    nodes: Mapping[str, NodePlan]
-    connections: Mapping[str, ConnectionPlan]
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        """The problems that keep the flow from running."""
-        return tuple(problem for problem in self.problems if problem.severity == "error")
-
-    @property
-    def warnings(self) -> tuple[Problem, ...]:
-        """The problems that do not."""
-        return tuple(problem for problem in self.problems if problem.severity == "warning")
-
-    @property
-    def ok(self) -> bool:
-        """Whether the flow can run."""
-        return not self.errors
-
-    def require(self) -> Checked:
-        """Return this; raises FlowFileError where the flow cannot run."""
-        if not self.ok:
-            raise FlowFileError(self.errors)
-        return self
 
 
 def check_file(

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from flowbus.config import Config
 from flowbus.faults import NODE_ENDED
+from flowbus.inbox import Inbox
 from flowbus.node import NodeType
 from flowbus.nodeio import NodeIO, Seat
 from flowbus.supervisor import Kind, asked_to_stop, in_own_task, judge
-from flowbus.wire import Inbox
 
 
 class IoNode:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,26 +15,24 @@ from flowbus.connections import Handle, follow_until_up
 from flowbus.consume import Sink, consume
 from flowbus.counters import Counters
 from flowbus.custody import Custody, Delivery
+from flowbus.each import Each, Handler
 from flowbus.errors import ConfigError, Lost
 from flowbus.faults import Fault
 from flowbus.gate import Gate
+from flowbus.inbox import Item
 from flowbus.ledger import Line
 from flowbus.message import Message
-from flowbus.node import Result
-from flowbus.once import LateForOnce, Once
+from flowbus.once import Once
 from flowbus.outlets import Outlets
 from flowbus.receipt import End, OnEnd, Receipt, join
-from flowbus.results import by_outlet, descend, put_all
+from flowbus.results import descend, put_all
 from flowbus.status import State, StatusCell
-from flowbus.supervisor import Kind, judge, leaves
-from flowbus.turnstile import Turnstile
-from flowbus.wire import Item, Wire
+from flowbus.wire import Wire
 
 ALONE = 100_000  # ns since the one before after which a message is said to come alone
 
-next_id = iter(range(1, 1 << 62)).__next__
-
-Handler = Callable[[Message], Awaitable[Result]]
+_ids = iter(range(1, 1 << 62))
+next_id = _ids.__next__
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,12 +170,12 @@ class NodeIO:
             await self._gate.park()
         wires = self._outlets.wires(outlet)
         line, moment = self._line, now + self._clock.epoch
-        stamp, new_id = force_setattr, next_id
+        stamp = force_setattr
         items: list[Item] = []
-        for message in messages:
+        for message, number in zip(messages, _ids):  # noqa: B905  the ids have no end
             if message.id:
                 message = message.copy()
-            stamp(message, "id", new_id())
+            stamp(message, "id", number)
             if not message.time:
                 stamp(message, "time", moment)
             items.append((message, Receipt(line, now)))
@@ -266,65 +264,8 @@ class NodeIO:
         What it returns descends from its message and leaves in the order of the messages; None
         confirms the message. :class:`Rejected` rejects it; losing the peer puts it back.
         """
-        if limit <= 1:
-            await self._one_by_one(handle)
-        turn = Turnstile()
-        async with trio.open_nursery() as nursery:
-            for _ in range(limit):
-                nursery.start_soon(self._work, handle, turn)
-
-    async def _one_by_one(self, handle: Handler) -> None:
-        # Only a plain wire's backlog is taken in one go: what may expire or be dropped stays on it.
-        limit = None if self._custody.may_prefetch else 1
-        while True:
-            for delivery in await self.take_many(limit):
-                leaving = await self._call(handle, delivery)
-                if leaving:
-                    await self._send_result(delivery, leaving)
-                elif delivery.open:
-                    # Nothing to send, or nobody wants it: the node's own work is done.
-                    delivery.confirm()
-                if self._now() - self._clock.pulse > SLICE:
-                    await self._give_way()
-
-    async def _work(self, handle: Handler, turn: Turnstile) -> None:
-        while True:
-            delivery = await self.take()
-            ticket = turn.draw()
-            try:
-                leaving = await self._call(handle, delivery)
-                if leaving:
-                    await turn.wait_for(ticket)
-                    await self._send_result(delivery, leaving)
-                elif delivery.open:
-                    delivery.confirm()
-            finally:
-                turn.leave(ticket)
-
-    async def _call(self, handle: Handler, delivery: Delivery) -> list[tuple[Wire, Message]]:
-        """Return what ``handle`` returned as pairs of wire and message; the delivery may have ended."""
-        try:
-            result = await handle(delivery.message)
-            if result is None:
-                return []
-            return [(wire, m) for outlet, m in by_outlet(result) for wire in self._outlets.wires(outlet)]
-        except Exception as error:
-            if any(isinstance(leaf, LateForOnce) for leaf in leaves(error)):
-                delivery.release().expire(f"too old when {self.name} came to write it")
-                return []
-            verdict = judge(error)
-            if delivery.open and verdict.kind in (Kind.REFUSED, Kind.BUG):
-                delivery.reject(verdict.fault, verdict.text)
-            if verdict.kind is Kind.REFUSED:
-                return []
-            raise  # the supervisor logs it and starts the node anew
-
-    async def _send_result(self, delivery: Delivery, leaving: list[tuple[Wire, Message]]) -> None:
-        receipt = delivery.release()
-        receipt.fork(len(leaving) - 1)
-        self._counters.results += 1
-        left = [(wire, descend(message, delivery.message), receipt) for wire, message in leaving]
-        await put_all(left)
+        each = Each(handle, self._custody, self._outlets, self.take_many, self._clock)
+        await each.run(limit)
 
     def once(self, message: Message | Delivery) -> Once:
         """Mark the await whose outcome cannot be known if it is interrupted (a PLC write).

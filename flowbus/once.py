@@ -40,4 +40,4 @@ class Once:
         verdict = judge(error)
         # A refusal is an answer: the peer did not do it, whether or not it may do so later.
         if verdict.kind is not Kind.REFUSED and not verdict.fault.temporary:
-            self._delivery.reject(UNCONFIRMED, f"interrupted before the answer: {verdict.text}")
+            self._delivery.reject(UNCONFIRMED, f"interrupted before the answer: {verdict.fault.code} {verdict.text}")

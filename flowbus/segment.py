@@ -16,6 +16,7 @@ from flowbus.config import Config
 from flowbus.counters import Counters
 from flowbus.errors import ConfigError, Rejected
 from flowbus.faults import BLOCKED_LOOP, BUG, CONFIG, Fault
+from flowbus.inbox import Inbox, Item
 from flowbus.message import Message
 from flowbus.node import NodeType, Result
 from flowbus.outlets import Outlets, unknown_outlet
@@ -23,7 +24,7 @@ from flowbus.receipt import Receipt
 from flowbus.results import by_outlet, descend
 from flowbus.status import State, StatusCell
 from flowbus.supervisor import describe_error
-from flowbus.wire import Inbox, Item, Wire
+from flowbus.wire import Wire
 
 CHUNK = 128
 BLOCKED = SECOND // 4  # ns that a chunk may take before the node is said to hold up the program

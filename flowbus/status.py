@@ -61,6 +61,14 @@ class StatusCell:
         """The status now."""
         return self._status
 
+    def why_away(self) -> str:
+        """Return why nothing is taken now, as the end of a sentence; empty where nothing hinders it."""
+        status = self._status
+        if status.state in (State.RUNNING, State.DEGRADED):
+            return ""
+        reason = f": {status.code} {status.text}" if status.code else ""
+        return f", and its reader is {status.state.value}{reason}"
+
     def set(
         self, state: State, code: str = "", text: str = "", *, retry_in: float | None = None
     ) -> None:

@@ -1,6 +1,6 @@
 """Wires: bounded one-way queues between nodes. They outlive the nodes they join.
 
-What a wire holds are items, a message with its receipt. The rules:
+The rules:
 
 - order holds within a wire, and what its reader gives back goes to its old place;
 - a full wire does what ``when_full`` says; ``wait`` lets a sender go on once half of it is free,
@@ -21,79 +21,20 @@ import trio
 from trio.lowlevel import ParkingLot
 
 from flowbus.clock import SECOND, Clock
-from flowbus.direct import Direct
 from flowbus.faults import WIRE_FULL, Fault
+from flowbus.inbox import Direct, Inbox, Item
 from flowbus.message import Message
 from flowbus.receipt import Receipt
 
-Item = tuple[Message, Receipt]
 WhenFull = Literal["wait", "drop-oldest", "drop-newest", "reject"]
 Reject = Callable[[Message, Receipt, Fault, str], None]
-
-
-class Inbox:
-    """All wires into a node, served in turn."""
-
-    __slots__ = ("_clock", "_readers", "_ready", "watched", "wires")
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.wires: list[Wire] = []
-        self._ready: deque[Wire] = deque()
-        self._readers = ParkingLot()
-        self.watched = False
-
-    @property
-    def depth(self) -> int:
-        """Messages that wait on all wires."""
-        return sum(wire.depth for wire in self.wires)
-
-    @property
-    def idle(self) -> bool:
-        """True while nothing waits and the reader is waiting for something."""
-        return not self._ready and bool(self._readers)
-
-    def watch(self, on: bool) -> None:
-        """Have :meth:`wait_change` return for every message that comes, or no more."""
-        self.watched = on
-        for wire in self.wires:
-            wire.see_policy()
-
-    async def wait_change(self) -> None:
-        """Return once something came to an empty wire, or while watched to any."""
-        await self._readers.park()
-        self._clock.pulse = self._clock.now()
-
-    def mark(self, wire: Wire) -> None:
-        """Note that ``wire`` has something to read, and wake a reader."""
-        if not wire.marked:
-            wire.marked = True
-            self._ready.append(wire)
-        self._readers.unpark()
-
-    async def take(self, limit: int | None = None) -> tuple[Wire, list[Item]]:
-        """Return the backlog of the next wire in turn, at most ``limit`` items, never none.
-
-        No checkpoint while something is there: who loops over it gives way now and then.
-        """
-        while True:
-            while self._ready:
-                wire = self._ready.popleft()
-                wire.marked = False
-                if items := wire.remove(limit):
-                    if wire.depth:
-                        self.mark(wire)
-                    elif self._ready:
-                        self._readers.unpark()
-                    return wire, items
-            await self.wait_change()
 
 
 class Wire:
     """One sender's queue into one node's inbox. ``ttl`` is in seconds, ``capacity`` in messages."""
 
     __slots__ = (
-        "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken",
+        "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken", "_why_full",
         "capacity", "clock", "direct", "dropped", "high", "inbox", "marked", "name", "overflow",
         "ttl", "when_full",
     )  # fmt: skip
@@ -108,7 +49,9 @@ class Wire:
         when_full: WhenFull = "wait",
         ttl: float | None = None,
         on_reject: Reject | None = None,
+        why_full: Callable[[], str] = str,
     ) -> None:
+        """``why_full`` says what keeps the reader from reading, for the text of a rejection."""
         self.name = name
         self.inbox = inbox
         self.clock = clock
@@ -125,6 +68,7 @@ class Wire:
         self._senders = ParkingLot()
         self._refusal: tuple[Fault, str] | None = None
         self._on_reject = on_reject
+        self._why_full = why_full
         self._plain = self.ttl is None  # nothing is to be looked at but the room
         self._alarm = trio.Event()
         self._due: float = math.inf
@@ -234,7 +178,8 @@ class Wire:
             self.dropped += 1
             self.overflow += 1
             if self.when_full == "reject":
-                self._reject(message, receipt, WIRE_FULL, f"{self.name} holds {self.capacity}")
+                text = f"{self.name} holds {self.capacity}{self._why_full()}"
+                self._reject(message, receipt, WIRE_FULL, text)
                 return True
             if self.when_full == "drop-newest":
                 receipt.drop()

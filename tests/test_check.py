@@ -13,7 +13,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from msgspec import Meta, field
 
-from flowbus.check import Checked, check, check_file
+from flowbus.check import check, check_file
 from flowbus.config import ByteSize, Config, FilePath, Ref
 from flowbus.connections import ConnectionIO, connection
 from flowbus.errors import ConfigError
@@ -21,6 +21,7 @@ from flowbus.flowfile import FlowFile, parse
 from flowbus.message import Message
 from flowbus.node import io_node, transform
 from flowbus.nodeio import NodeIO
+from flowbus.plan import Checked
 from flowbus.plugins import Failed, Registry
 from flowbus.schema import flow_schema
 from flowbus.secrets import Redactor, Secret

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from flowbus import plugins
-from flowbus.check import Checked, check_file
+from flowbus.check import check_file
 from flowbus.cli.exits import ExitCode
+from flowbus.plan import Checked
 
 
 @click.command()

@@ -10,13 +10,14 @@ from contextlib import ExitStack
 import click
 
 from flowbus import plugins
-from flowbus.check import Checked, check_file
+from flowbus.check import check_file
 from flowbus.cli.exits import ExitCode
 from flowbus.cli.reportfile import ReportFile
 from flowbus.cli.seconds import seconds
 from flowbus.cli.session import Session, Watch, Wishes
 from flowbus.errors import ConfigError
 from flowbus.logs import LEVELS, Format, Level, logging_to_stderr
+from flowbus.plan import Checked
 from flowbus.runtime import DRAIN
 from flowbus.secrets import Redactor
 from flowbus.storage import StateDirectory, StateInUseError, state_path

@@ -11,10 +11,11 @@ import trio.testing
 from flowbus import Message, Outcome
 from flowbus.clock import Clock
 from flowbus.faults import NODE_FAILED
+from flowbus.inbox import Inbox
 from flowbus.ledger import Line
 from flowbus.receipt import End, Receipt
 from flowbus.statuswire import StatusWire
-from flowbus.wire import Inbox, Wire
+from flowbus.wire import Wire
 
 
 class Bench:

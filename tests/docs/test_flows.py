@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from flowbus import plugins
-from flowbus.check import Checked, check
+from flowbus.check import check
 from flowbus.flowfile import parse
+from flowbus.plan import Checked
 from flowbus.testing import run_flow
 from tests.docs.pages import ROOT, Block, blocks, every_block
 from tests.system.peers import free_port

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+from flowbus import Message, Outcome, State
 from flowbus.supervisor import RestartPolicy
 from flowbus.testing import Flow, run_flow
 from tests.system import peers
@@ -52,8 +53,8 @@ def main_job(websocket: int, plc: int, broker: int) -> dict[str, Any]:
         "wires": [
             ["cloud", "decode"],
             ["decode", "value"],
-            {"from": "value", "to": "drive", "when_full": "reject"},
-            {"from": "telemetry", "to": "publish", "when_full": "reject"},
+            {"from": "value", "to": "drive", "when_full": "reject", "capacity": 16},
+            {"from": "telemetry", "to": "publish", "when_full": "reject", "capacity": 16},
             ["ticks", "ticked"],
             ["*.error", "errors"],
             ["*.status", "statuses"],
@@ -108,6 +109,9 @@ async def test_exactly_the_nodes_concerned_wait_and_all_come_back(which: str, tm
             told = [message.payload for message in flow.got("statuses")]
             for name in nodes:
                 assert any(t["node"] == name and t["code"].startswith(domain) for t in told), name
+            errors = [message.headers["fault"] for message in flow.got("errors")]
+            for fault in errors_of(which, errors):
+                assert domain in fault["text"], fault
 
             await processes[which].start()
             with trio.fail_after(2 + 1.0):  # of the peer's return, and the longest backoff
@@ -121,6 +125,18 @@ async def test_exactly_the_nodes_concerned_wait_and_all_come_back(which: str, tm
         assert ledger["in_flight"] == 0
 
 
+def errors_of(which: str, faults: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The faults of the wire to the dead end; what comes from the WebSocket alone has none."""
+    wire = {"plc": "value→drive", "broker": "telemetry→publish"}.get(which)
+    if wire is None:
+        assert not faults
+        return []
+    full = [fault for fault in faults if fault["code"] == "flowbus.wire_full"]
+    assert full
+    assert all(fault["text"].startswith(wire) for fault in full)
+    return full
+
+
 def code(flow: Flow, name: str) -> str:
     return flow.status(name).code
 
@@ -130,3 +146,37 @@ async def until(condition: Any) -> None:
         await trio.sleep(0.02)
 
 
+async def test_a_command_that_waited_out_the_outage_is_expired_and_never_written() -> None:
+    port = peers.free_port()
+    plc = {
+        "nodes": {
+            "plc": {"type": "ads-simulator", "port": port, "symbols": {"MAIN.nSet": {"type": "DINT"}}},
+            "written": {"type": "test-sink"},
+        },
+        "wires": [["plc", "written"]],
+    }
+    line = {
+        "connections": {"line": {"type": "ads", "host": "127.0.0.1", "tcp_port": port}},
+        "nodes": {
+            "commands": {"type": "test-source"},
+            "drive": {"type": "ads-write", "connection": "line", "symbol": "MAIN.nSet", "ttl": 0.5},
+        },
+        "wires": [["commands", "drive"]],
+    }
+    with trio.fail_after(30):
+        async with run_flow(line) as flow:
+            async with run_flow(plc) as first:
+                await flow.wait_running()
+                assert (await flow.put("commands", Message(1))).outcome is Outcome.CONFIRMED
+                assert (await first.get("written")).payload == 1
+            await flow.wait_state("drive", State.WAITING)
+
+            waited = await flow.put("commands", Message(2))  # returns at its end: the PLC is still away
+            assert (waited.outcome, waited.code) == (Outcome.EXPIRED, "flowbus.expired")
+
+            async with run_flow(plc) as second:
+                await flow.wait_running()
+                assert (await flow.put("commands", Message(3))).outcome is Outcome.CONFIRMED
+                assert [message.payload for message in second.got("written")] == [3]
+            ledger = flow.report()["ledger"]
+            assert (ledger["confirmed"], ledger["expired"], ledger["in_flight"]) == (2, 1, 0)
