@@ -126,6 +126,7 @@ async def test_addresses_as_they_are_shown() -> None:
 
 async def test_listening_can_be_stopped_and_taken_up_on_the_same_port() -> None:
     served = 0
+    changes: list[bool] = []
     faults: list[str] = []
 
     async def serve(stream: trio.SocketStream) -> None:
@@ -138,7 +139,14 @@ async def test_listening_can_be_stopped_and_taken_up_on_the_same_port() -> None:
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            door = Listening(Place("127.0.0.1", 0), Tuning(), serve, on_fault, nursery)
+            door = Listening(
+                Place("127.0.0.1", 0),
+                Tuning(),
+                serve,
+                on_fault=on_fault,
+                on_change=lambda: changes.append(door.open),
+                nursery=nursery,
+            )
             assert (door.open, door.port) == (False, 0)
             await door.start()
             port = door.port
@@ -156,3 +164,4 @@ async def test_listening_can_be_stopped_and_taken_up_on_the_same_port() -> None:
                     await door.start()
             nursery.cancel_scope.cancel()
     assert not faults
+    assert changes == [True, False, True, False]

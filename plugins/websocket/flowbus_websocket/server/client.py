@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -12,8 +12,11 @@ from flowbus import Message
 from flowbus_websocket.channel import Channel
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.protocol.answer import Request
+from flowbus_websocket.server.linemode import LineMode
 from flowbus_websocket.server.masking import masked
 from flowbus_websocket.welcome import Decision
+
+MAX_LINE: Final = 1 << 16  # characters, or bytes
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -27,7 +30,9 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Client:
     """One client that is connected, as the flow knows it."""
 
-    def __init__(self, name: str, caller: Caller, channel: Channel, agreed: Decision) -> None:
+    def __init__(
+        self, name: str, caller: Caller, channel: Channel, agreed: Decision, max_line: int = 0
+    ) -> None:
         self.name = name
         self.caller = caller
         self.channel = channel
@@ -37,6 +42,9 @@ class Client:
         self.headers: dict[str, Any] = {"connection": name, "remote": caller.remote}
         if agreed.claims is not None:
             self.headers["claims"] = agreed.claims
+        self.lines: LineMode | None = None
+        self._max_line = max_line or MAX_LINE
+        self._left_over: list[Message] = []
         self.text_headers = {**self.headers, "content_type": "text"}
         self.binary_headers = {**self.headers, "content_type": "binary"}
         #: Cancelled when it has to go; ``dismissed`` says why.
@@ -48,6 +56,27 @@ class Client:
         self.idle_since = trio.current_time()
         # Sending goes on until the farewell has been sent, whatever is cancelled around it.
         self._attending = trio.CancelScope(shield=True)
+
+    # ---- what it sends
+
+    def messages(self, payloads: list[str | bytes]) -> list[Message]:
+        """Return what the flow gets of what has come; lines in line mode."""
+        text, binary = self.text_headers, self.binary_headers
+        messages = [Message(p, "", text if type(p) is str else binary) for p in payloads]
+        if self.lines is not None:
+            messages = self.lines.messages(messages)
+        return [*self.take_left_over(), *messages] if self._left_over else messages
+
+    def set_line_mode(self, *, on: bool, max_line: int | None = None) -> None:
+        """Take what comes as lines of at most ``max_line``, or again as messages."""
+        if self.lines is not None:
+            self._left_over += self.lines.end()
+        self.lines = LineMode(max_line or self._max_line, self.headers) if on else None
+
+    def take_left_over(self) -> list[Message]:
+        """Return what has come of a line whose end will not; whoever has it sends it."""
+        left_over, self._left_over = self._left_over, []
+        return left_over
 
     @property
     def remote(self) -> str:
@@ -104,6 +133,8 @@ class Client:
             "headers": masked(request.headers),
             "subprotocol": self.subprotocol,
             "since": self.since,
+            "line_mode": self.lines is not None,
+            "max_line": self.lines.max_line if self.lines is not None else None,
             "accept_data": not channel.paused,
             "messages_in": channel.messages_in,
             "messages_out": channel.messages_out,
@@ -112,3 +143,11 @@ class Client:
             "queued": channel.posted,
             "ready": not channel.posted,
         }
+
+
+def shown(content: bytes) -> str | bytes:
+    """Return the payload of a ping as text where it is some."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content

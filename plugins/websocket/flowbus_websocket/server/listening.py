@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -33,13 +33,16 @@ class Listening:
         place: Place,
         tuning: Tuning,
         serve: OnStream,
+        *,
         on_fault: OnFault,
+        on_change: Callable[[], None],
         nursery: trio.Nursery,
     ) -> None:
         self._place = place
         self._tuning = tuning
         self._serve = serve
         self._on_fault = on_fault
+        self._on_change = on_change
         self._nursery = nursery
         self._listeners: list[trio.SocketListener] = []
         self._accepting = trio.CancelScope()
@@ -62,9 +65,19 @@ class Listening:
         self._place = msgspec.structs.replace(self._place, port=port_of(self._listeners))
         self._accepting = trio.CancelScope()
         self._nursery.start_soon(self._accept_all, self._listeners, self._accepting)
+        self._on_change()
 
     async def stop(self) -> None:
         """Close; who has connected stays."""
+        await self.close()
+        self._on_change()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``flowbus status --json`` shows."""
+        return {"listening": self.open, "port": self.port}
+
+    async def close(self) -> None:
+        """Close, and tell nobody."""
         self._accepting.cancel()
         listeners, self._listeners = self._listeners, []
         for listener in listeners:

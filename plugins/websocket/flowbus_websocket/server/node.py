@@ -9,6 +9,7 @@ from flowbus_websocket.dial import reason_of_tls, tls_fault_of
 from flowbus_websocket.server.access import Access
 from flowbus_websocket.server.asking import Asking
 from flowbus_websocket.server.client import Caller
+from flowbus_websocket.server.commands import Commands
 from flowbus_websocket.server.inbox import Inbox
 from flowbus_websocket.server.listening import Listening
 from flowbus_websocket.server.posting import Posting
@@ -36,23 +37,33 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
         asking = Asking(io, config.ask_timeout, [name.lower() for name in config.show_headers])
     decide = _decide_by(_ruling(config), asking)
     server = Server(io, rules, Reception(rules, access, decide))
-    inbox = Inbox(Posting(io, rules, server.clients), asking)
+    posting = Posting(io, rules, server.clients)
+
+    def say() -> None:
+        io.connected(_place(config, listening))
+
     async with trio.open_nursery() as nursery:
-        listening = Listening(config.place(), config.tuning(), server.serve, io.fault, nursery)
+        listening = Listening(
+            config.place(),
+            config.tuning(),
+            server.serve,
+            on_fault=io.fault,
+            on_change=say,
+            nursery=nursery,
+        )
+        commands = Commands(io, posting.addressed, listening, nursery)
+        inbox = Inbox(posting, asking, commands)
+        io.details(lambda: {**listening.as_dict(), **server.as_dict()})
         await listening.start()
         try:
-            io.details(
-                lambda: {"listening": listening.open, "port": listening.port, **server.as_dict()}
-            )
             nursery.start_soon(server.look_after)
-            io.connected(f"listening on {_place(config, listening.port)}")
             while True:
                 for delivery in await io.take_many():
                     await inbox.take(delivery)
                 # Let the clients' queues empty before the next batch.
                 await trio.lowlevel.checkpoint()
         finally:
-            await listening.stop()
+            await listening.close()
 
 
 def _rules(config: WebSocketServer) -> Rules:
@@ -69,6 +80,9 @@ def _rules(config: WebSocketServer) -> Rules:
         idle_timeout=config.idle_timeout,
         send_queue=config.send_queue,
         slow_client=config.slow_client,
+        line_mode=config.line_mode,
+        max_line=config.max_line,
+        ping_events=config.ping_events,
         tls=context,
     )
 
@@ -91,7 +105,8 @@ def _decide_by(ruling: Ruling, asking: Asking | None) -> Decide:
     return decide
 
 
-def _place(config: WebSocketServer, port: int) -> str:
+def _place(config: WebSocketServer, listening: Listening) -> str:
     scheme = "ws" if config.tls is None else "wss"
     host = f"[{config.host}]" if ":" in config.host else config.host
-    return f"{scheme}://{host}:{port}{config.path or '/'}"
+    place = f"{scheme}://{host}:{listening.port}{config.path or '/'}"
+    return f"listening on {place}" if listening.open else f"not listening on {place}"

@@ -28,7 +28,7 @@ class Posting:
         """Queue one message for the clients that it is addressed to; they, or this, end it."""
         message = delivery.message
         try:
-            clients = self._addressed(message)
+            clients = self.addressed(message)
             frames = frames_of(message, self._encoder)
         except Rejected as refusal:
             delivery.reject(refusal.fault, refusal.text)
@@ -42,16 +42,17 @@ class Posting:
             await client.channel.wait_posted(max(self._rules.send_queue - len(frames), 0))
             self._hand_over(client, frames, posted)
 
-    def _addressed(self, message: Message) -> Sequence[Client]:
+    def addressed(self, message: Message) -> Sequence[Client]:
+        """Return the clients that ``headers.connection`` names, all without it; else Rejected."""
         address = message.headers.get("connection")
         if address is None:
             return list(self._clients.values())
         names = [address] if isinstance(address, str) else address
-        if not isinstance(names, list | tuple):
+        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
             text = f"headers.connection is {address!r}, neither an id nor a list of ids"
             raise Rejected(named("unknown_connection"), text)
         names = list(dict.fromkeys(names))
-        unknown = [str(name) for name in names if name not in self._clients]
+        unknown = [name for name in names if name not in self._clients]
         if unknown:
             raise Rejected(named("unknown_connection"), f"not connected: {', '.join(unknown)}")
         return [self._clients[name] for name in names]

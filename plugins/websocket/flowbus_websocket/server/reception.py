@@ -100,7 +100,10 @@ class Reception:
         self._count += 1
         channel = self._rules.limits.channel(stream, is_client=False, rest=caller.request.rest)
         name = f"{self._prefix}-{self._count}"
-        return Client(name, caller, channel, decision)
+        channel.watching = self._rules.ping_events
+        client = Client(name, caller, channel, decision, self._rules.max_line)
+        client.set_line_mode(on=self._rules.line_mode)
+        return client
 
     async def _secure(self, stream: trio.SocketStream) -> trio.abc.Stream:
         seconds, tls = self._rules.send_timeout, self._rules.tls

@@ -22,4 +22,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     idle_timeout: float = 0.0
     send_queue: int = 1 << 20
     slow_client: SlowClient = "drop"
+    line_mode: bool = False
+    max_line: int = 1 << 16
+    ping_events: bool = False
     tls: ssl.SSLContext | None = None

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import trio
 
-from flowbus import Lost, Message, NodeIO
+from flowbus import Lost, NodeIO
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.faults import closed_with, named
 from flowbus_websocket.protocol.codes import GOING_AWAY
-from flowbus_websocket.server.client import Client
+from flowbus_websocket.protocol.encoder import PING
+from flowbus_websocket.server.client import Client, shown
 from flowbus_websocket.server.idle import IdleClock
 from flowbus_websocket.server.reception import Reception
 from flowbus_websocket.server.rules import Rules
@@ -63,6 +64,9 @@ class Server:
             nursery.start_soon(client.attend)
             try:
                 ended = await self._receive(client)
+                client.set_line_mode(on=False)
+                if messages := client.take_left_over():
+                    await self._io.send_many(messages)
             finally:
                 del self.clients[client.name]
                 await client.part(*_farewell(client.dismissed))
@@ -71,20 +75,25 @@ class Server:
 
     async def _receive(self, client: Client) -> ConnectionEnded:
         send_many, receive = self._io.send_many, client.channel.receive
-        text, binary = client.text_headers, client.binary_headers
         try:
             with client.presence:
                 await self._io.send(client.event("connected"), "connection")
                 while True:
                     payloads = await receive()
+                    if client.channel.noted:
+                        await self._tell_pings(client)
                     # All at once: what has been received is the flow's even if the client leaves now.
-                    await send_many(
-                        [Message(p, "", text if type(p) is str else binary) for p in payloads]
-                    )
+                    await send_many(client.messages(payloads))
         except ConnectionEnded as ended:
             return ended
         assert client.dismissed is not None
         return client.dismissed
+
+    async def _tell_pings(self, client: Client) -> None:
+        noted, client.channel.noted = client.channel.noted, []
+        for kind, payload in noted:
+            event = client.event("ping" if kind == PING else "pong", payload=shown(payload))
+            await self._io.send(event, "connection")
 
     async def look_after(self) -> None:
         """See to the keep-alive of all clients, and to those who are idle, for ever."""
@@ -103,13 +112,16 @@ class Server:
     def as_dict(self) -> dict[str, Any]:
         """Return what ``flowbus status --json`` shows."""
         clients = list(self.clients.values())
-        refused = self._reception.refused
+        refused, rules = self._reception.refused, self._rules
+        timeouts = {"send": rules.send_timeout, "idle": rules.idle_timeout}
         return {
             "clients": len(clients),
             "handshakes": len(self._reception.handshakes),
             "refused": refused.total(),
             "refused_by": dict(refused),
-            "connections": [client.as_dict() for client in clients[:MOST_SHOWN]],
+            "connections": [
+                {**client.as_dict(), "timeouts": timeouts} for client in clients[:MOST_SHOWN]
+            ],
         }
 
 

@@ -127,6 +127,25 @@ class WebSocketServer(OpenConnection):
             description="The system's buffer for what goes, in bytes, for each client; 0: the system decides."
         ),
     ] = None
+    line_mode: Annotated[
+        bool,
+        Meta(
+            description="What a client sends is a stream of lines: each leaves as a message, without "
+            "its CR LF or LF. The command line-mode changes it for single clients."
+        ),
+    ] = False
+    max_line: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Longest line in characters, or bytes of binary; a longer one is cut, and "
+            "headers.eol is false for all pieces but the last.",
+        ),
+    ] = 1 << 16
+    ping_events: Annotated[
+        bool,
+        Meta(description="Tell of each Ping and Pong that comes as an event by connection."),
+    ] = False
     max_receive_frame: Annotated[
         ByteSize | None,
         Meta(description="Largest frame taken, in bytes; without it the limit of messages."),
