@@ -116,6 +116,8 @@ class Mqtt(Config):
             raise ValueError(f"url: {error}") from None
         if self.tls is not None and not address.secure:
             raise ValueError("tls: is given, but url begins with mqtt://; write mqtts://")
+        if self.tls is not None:
+            self.tls.check_as_client()
         if self.password is not None and self.username is None:
             raise ValueError("password: is given without username")
         if self.max_packet_size < 1024:
@@ -223,7 +225,7 @@ async def mqtt(config: Mqtt, io: ConnectionIO) -> AsyncIterator[Broker]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(publisher.run)
         broker = Broker(publisher, config, io, nursery)
-        io.connected(broker.text)
+        (config.tls or TLS()).say_connected(io, "mqtt", broker.text)
         io.details(broker.details)
         yield broker
         nursery.cancel_scope.cancel()

@@ -69,7 +69,7 @@ async def dial(address: Address, tls: TLS) -> Stream:
 
 
 async def _secure(tcp: trio.SocketStream, context: ssl.SSLContext, address: Address, tls: TLS) -> Stream:
-    name = tls.server_name or address.host
+    name = tls.name_for(address.host)
     stream = trio.SSLStream(tcp, context, server_hostname=name, https_compatible=True)
     try:
         await stream.do_handshake()

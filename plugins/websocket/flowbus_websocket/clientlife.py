@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import trio
 
-from flowbus import ConfigError, Delivery, Fault, Lost, NodeIO, Rejected
+from flowbus import TLS, ConfigError, Delivery, Fault, Lost, NodeIO, Rejected
 from flowbus_websocket.client import Connected, Request, connect
 from flowbus_websocket.command import Close, Connect, Ping, client_command, is_command
 from flowbus_websocket.faults import named
@@ -133,12 +133,7 @@ class ClientLife:
     def _say_connected(self, connected: Connected) -> None:
         subprotocol = connected.opened.subprotocol
         text = str(connected.address) + (f", subprotocol {subprotocol}" if subprotocol else "")
-        tls = self._config.tls
-        if tls is not None and not tls.verify:
-            text = f"{text}; the certificate is not checked (tls.verify)"
-            self._io.degraded(named("tls_not_verified"), text)
-        else:
-            self._io.connected(text)
+        (self._config.tls or TLS()).say_connected(self._io, "ws", text)
 
     # ---- commands
 

@@ -92,6 +92,8 @@ class WebSocketClient(OpenConnection):
             raise ValueError(f"url: {error}") from None
         if self.tls is not None and not address.secure:
             raise ValueError("tls: has no use with a ws:// url; write wss:// or leave it out")
+        if self.tls is not None:
+            self.tls.check_as_client()
         if self.require_subprotocol and not self.subprotocols:
             raise ValueError("require_subprotocol: needs subprotocols to offer")
         for name in self.subprotocols:

@@ -52,7 +52,7 @@ def test_options_of_the_client_that_are_refused(options: dict[str, Any], text: s
     ("options", "text"),
     [
         ({"port": 0, "path": "live"}, "does not begin with /"),
-        ({"port": 0, "tls": TLS()}, "a server needs cert"),
+        ({"port": 0, "tls": TLS()}, "a server needs a cert"),
         ({"port": 0, "allow_clients": ("10.0.0.1/8",)}, 'allow_clients: "10.0.0.1/8" has bits set'),
         ({"port": 0, "block_clients": ("",)}, 'block_clients: "" is no address'),
         ({"port": 0, "host": "::1", "ipv6": "no"}, "host: ::1 is an address of IPv6"),

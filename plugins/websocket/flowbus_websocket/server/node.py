@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from flowbus import ConfigError, Lost, NodeIO, io_node
+from flowbus import TLS, ConfigError, Lost, NodeIO, io_node
 from flowbus_websocket.dial import reason_of_tls, tls_fault_of
 from flowbus_websocket.server.access import Access
 from flowbus_websocket.server.asking import Asking
@@ -40,7 +40,7 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
     posting = Posting(io, rules, server.clients)
 
     def say() -> None:
-        io.connected(_place(config, listening))
+        (config.tls or TLS()).say_connected(io, "ws", _place(config, listening))
 
     async with trio.open_nursery() as nursery:
         listening = Listening(

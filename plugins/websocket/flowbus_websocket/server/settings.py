@@ -171,8 +171,8 @@ class WebSocketServer(OpenConnection):
             raise ValueError("path: says the same as accept.paths; give one of them")
         if self.show_headers and self.accept != "ask":
             raise ValueError('show_headers: is for accept "ask"')
-        if self.tls is not None and self.tls.cert is None:
-            raise ValueError("tls: a server needs cert, and key where cert does not hold it")
+        if self.tls is not None:
+            self.tls.check_as_server()
         for option in ("allow_clients", "block_clients"):
             try:
                 entries_of(getattr(self, option))

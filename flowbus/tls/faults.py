@@ -23,13 +23,13 @@ _TABLE: dict[str, tuple[str, str, str]] = {
     ),
     "cert_not_found": (
         "certificate file not found",
-        "The file that tls.cert names does not exist or cannot be read.",
-        "Put the certificate where tls.cert says, or mend the path; it starts at the flow file.",
+        "The file that tls.cert or tls.pkcs12 names does not exist or cannot be read, or none is named.",
+        "Put the certificate where the option says, or mend the path; it starts at the flow file.",
     ),
     "cert_invalid": (
         "certificate invalid",
-        "What tls.cert gives holds no certificate that can be used.",
-        "Give a PEM or DER certificate, the own one first and the chain behind it.",
+        "What tls.cert or tls.pkcs12 gives holds no certificate that can be used.",
+        "Give a PEM or DER certificate, the own one first and the chain behind it, or a PFX file.",
     ),
     "key_not_found": (
         "private key file not found",
@@ -60,6 +60,11 @@ _TABLE: dict[str, tuple[str, str, str]] = {
         "cipher list invalid",
         "tls.ciphers names no cipher suite that this OpenSSL knows.",
         "Write the list in OpenSSL's format; openssl ciphers -v LIST shows what it stands for.",
+    ),
+    "group_invalid": (
+        "group of the key exchange invalid",
+        "tls.groups names a group that this Python or OpenSSL does not take.",
+        "Give one group by OpenSSL's name, such as prime256v1; more than one needs Python 3.15.",
     ),
     "version_invalid": (
         "no common TLS version",
@@ -118,8 +123,23 @@ _TABLE: dict[str, tuple[str, str, str]] = {
     ),
     "cert_refused": (
         "own certificate refused",
-        "The peer did not accept the certificate that was shown to it, or demands one.",
+        "The peer did not accept the certificate that was shown to it.",
         "Give tls.cert and tls.key that the peer trusts; the peer's log has the reason.",
+    ),
+    "cert_required": (
+        "own certificate required",
+        "The server demands a certificate of its clients, and none was shown to it.",
+        "Give tls.cert and tls.key, issued by an authority that the server trusts.",
+    ),
+    "cert_missing": (
+        "peer shows no certificate",
+        "A client has to show a certificate here (tls.client_auth) and showed none.",
+        'Give the client a certificate, or set tls.client_auth to "optional".',
+    ),
+    "name_unknown": (
+        "no certificate for this name",
+        "A client asked for a host name that no certificate of tls.sni is for.",
+        "Add the name to tls.sni, or give tls.cert for all other names.",
     ),
     "not_tls": (
         "peer does not speak TLS",
@@ -131,17 +151,32 @@ _TABLE: dict[str, tuple[str, str, str]] = {
         "The two sides could not agree on a secure connection.",
         "Read the reason beside this code; compare ciphers and versions; see the peer's log.",
     ),
+    "not_verified": (
+        "certificate not checked",
+        "tls.verify is off: anybody can stand in for the peer.",
+        "Give the peer's authority as tls.ca and leave tls.verify on.",
+    ),
+    "errors_ignored": (
+        "errors of certificates let through",
+        "tls.ignore lets connections through whose certificate has the errors named there.",
+        "Have a proper certificate issued for the server and take the kinds out of tls.ignore.",
+    ),
+    "keys_logged": (
+        "keys written to a file",
+        "tls.keylog_file is set: who has that file can read everything that was sent.",
+        "Take tls.keylog_file out of the flow and delete the file when the search is over.",
+    ),
 }  # fmt: skip
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _VERIFY_CODES = {
-    2: "unknown_ca", 20: "unknown_ca", 21: "unknown_ca", 27: "unknown_ca",
-    3: "crl_unavailable", 33: "crl_unavailable",
+    2: "unknown_ca", 19: "unknown_ca", 20: "unknown_ca", 21: "unknown_ca", 27: "unknown_ca",
+    3: "crl_unavailable", 33: "crl_unavailable", 44: "crl_unavailable",
     5: "crl_invalid", 8: "crl_invalid", 11: "crl_invalid", 12: "crl_invalid",
     15: "crl_invalid", 16: "crl_invalid",
     9: "cert_not_yet_valid", 13: "cert_not_yet_valid",
     10: "cert_expired", 14: "cert_expired",
-    18: "self_signed", 19: "self_signed",
+    18: "self_signed",
     23: "cert_revoked",
     26: "wrong_usage",
     62: "cn_mismatch", 63: "cn_mismatch", 64: "cn_mismatch",
@@ -160,14 +195,17 @@ _REASONS = (
     ("UNKNOWN_PROTOCOL", "not_tls"),
     ("PACKET_LENGTH_TOO_LONG", "not_tls"),
     ("RECORD_LAYER_FAILURE", "not_tls"),
-    ("UNKNOWN_PSK_IDENTITY", "psk_invalid"),
+    ("PSK_IDENTITY", "psk_invalid"),
+    ("BINDER_DOES_NOT_VERIFY", "psk_invalid"),
+    ("ALERT_CERTIFICATE_REQUIRED", "cert_required"),
     ("ALERT_UNKNOWN_CA", "cert_refused"),
     ("ALERT_BAD_CERTIFICATE", "cert_refused"),
     ("ALERT_UNSUPPORTED_CERTIFICATE", "cert_refused"),
     ("ALERT_CERTIFICATE", "cert_refused"),
     ("ALERT_NO_CERTIFICATE", "cert_refused"),
     ("ALERT_ACCESS_DENIED", "cert_refused"),
-    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "verify_fail"),
+    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "cert_missing"),
+    ("CALLBACK_FAILED", "name_unknown"),
     ("CERTIFICATE_VERIFY_FAILED", "verify_fail"),
     ("UNRECOGNIZED_NAME", "cn_mismatch"),
 )
@@ -179,6 +217,17 @@ class TLSConfigError(ConfigError):
     def __init__(self, kind: str, text: str) -> None:
         self.kind = kind
         super().__init__(text)
+
+
+class TLSRefusedError(ssl.SSLError):
+    """A peer that is not accepted, by more than OpenSSL knows; ``kind`` as in TLSConfigError."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind = kind
+        super().__init__(ssl.SSLErrorNumber.SSL_ERROR_SSL, text)
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 @functools.cache
@@ -200,19 +249,19 @@ def tls_fault(domain: str, error: BaseException) -> Fault | None:
     Looks through causes and exception groups: trio hides the ssl error of a failed handshake
     behind BrokenResourceError.
     """
-    kinds = [kind for kind in map(_kind, _leaves(error)) if kind]
+    kinds = [kind for kind in map(kind_of, _leaves(error)) if kind]
     return _faults(domain)[kinds[0]] if kinds else None
 
 
 def tls_error_text(error: BaseException) -> str:
     """Return the reason that OpenSSL gives, on one line; empty where ``error`` hides no TLS error."""
     for leaf in _leaves(error):
+        if isinstance(leaf, TLSConfigError | TLSRefusedError):
+            return str(leaf)
         if isinstance(leaf, ssl.SSLCertVerificationError) and hasattr(leaf, "verify_message"):
             return leaf.verify_message
         if isinstance(leaf, ssl.SSLError):
             return (getattr(leaf, "reason", None) or str(leaf)).replace("_", " ").lower()
-        if isinstance(leaf, TLSConfigError):
-            return str(leaf)
     return ""
 
 
@@ -230,12 +279,18 @@ def _leaves(error: BaseException | None) -> Iterator[BaseException]:
             waiting += reversed(error.exceptions)
 
 
-def _kind(error: BaseException) -> str:
-    if isinstance(error, TLSConfigError):
+def kind_of(error: BaseException) -> str:
+    """Return the kind of one error, not of those behind it; empty where it is not about TLS."""
+    if isinstance(error, TLSConfigError | TLSRefusedError):
         return error.kind
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _VERIFY_CODES.get(getattr(error, "verify_code", 0), "verify_fail")
+        return kind_of_code(getattr(error, "verify_code", 0))
     if isinstance(error, ssl.SSLError):
         reason = getattr(error, "reason", None) or ""  # missing where Python code made the error
         return next((kind for part, kind in _REASONS if part in reason), "handshake_fail")
     return ""
+
+
+def kind_of_code(verify_code: int) -> str:
+    """Return the kind of an X509_V_ERR_* of OpenSSL."""
+    return _VERIFY_CODES.get(verify_code, "verify_fail")

@@ -1,0 +1,63 @@
+"""The context of a client."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from flowbus.tls import rules
+from flowbus.tls.context import log_keys, trust, tune
+from flowbus.tls.extra import needed_for
+from flowbus.tls.faults import TLSConfigError
+from flowbus.tls.guard import Guard, GuardedContext
+from flowbus.tls.revocation import refuse_revoked
+
+if TYPE_CHECKING:
+    from flowbus.tls.options import TLS
+
+
+def client_context(tls: TLS) -> ssl.SSLContext:
+    """Return a new context for dialling. Raises TLSConfigError."""
+    try:
+        rules.check_as_client(tls)
+    except ValueError as error:
+        raise TLSConfigError("setup", str(error)) from None
+    context = _unproven(tls)
+    tune(context, tls)
+    tls.show(context, "tls")
+    if tls.keylog_file is not None:
+        log_keys(context, tls.keylog_file)
+    return context
+
+
+def _unproven(tls: TLS) -> ssl.SSLContext:
+    """Return a context that knows whom to believe, and no more."""
+    if tls.shared_key is not None:
+        return tls.shared_key.client_context()
+    guard = tolerance(tls)
+    if guard is not None:
+        return GuardedContext(ssl.PROTOCOL_TLS_CLIENT, guard)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = tls.verify and "hostname_mismatch" not in tls.ignore
+    if not tls.verify:
+        context.verify_mode = ssl.CERT_NONE
+    elif tls.authorities is not None:
+        trust(context, tls.authorities)
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    if tls.revocations is not None:
+        refuse_revoked(context, tls.revocations)
+    return context
+
+
+def tolerance(tls: TLS) -> Guard | None:
+    """Return what verifies the server in OpenSSL's place; None where OpenSSL can do it itself.
+
+    Raises TLSConfigError.
+    """
+    ignored = frozenset(tls.ignore)
+    if ignored <= {"hostname_mismatch"}:
+        return None
+    with needed_for("tls.ignore"):
+        from flowbus.tls.ignore import Tolerance
+    return Tolerance(ignored, tls.authorities, tls.revocations)
