@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey, JWKRegistry, OctKey, OKPKey, RSAKey
 from flowbus.errors import ConfigError
 from flowbus.jwt.faults import KEY_MISMATCH, KEY_PASSWORD
 from flowbus.jwt.keys import Operation, UnfitError
+from flowbus.problem import quoted
 from flowbus.secrets import Secret, is_inline_key
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
@@ -165,10 +166,12 @@ def why_unfit(key: Any, algorithm: JWSAlgModel, operation: Operation) -> str:
         return f"{name} needs {_NEEDS[algorithm.key_type]}, this is {_HAS[key.key_type]}"
     if key.key_type == "OKP" and key.curve_name not in ("Ed25519", "Ed448"):
         return f"{name} needs {_NEEDS['OKP']}, this is a key for key exchange ({key.curve_name})"
+    if key.alg not in (None, name):
+        return f"its alg is {quoted(key.alg)}, and algorithm says {name}"
     try:
         algorithm.check_key(key)
     except JoseError as error:
-        return _misused(key, name) or f"does not fit {name}: {_reason(error)}"
+        return f"does not go with {name}: {_reason(error)}"
     if operation == "sign" and not key.is_private:
         return "is a public key, and signing needs the private one"
     try:
@@ -178,20 +181,9 @@ def why_unfit(key: Any, algorithm: JWSAlgModel, operation: Operation) -> str:
     return ""
 
 
-def _misused(key: Any, name: str) -> str:
-    """Return what a JWK says about itself that contradicts the algorithm."""
-    if key.get("use") not in (None, "sig"):
-        return f'its use is "{key.get("use")}", and signatures need "sig"'
-    if key.alg not in (None, name):
-        return f'its alg is "{key.alg}", and algorithm says {name}'
-    if key.key_type in ("EC", "OKP"):
-        return f"{name} does not go with the curve {key.curve_name}"
-    return ""
-
-
 def _reason(error: BaseException) -> str:
     """Return a reason on one line; never one that may quote the key."""
     if isinstance(error, KeyError):
         return "its curve is unknown"
-    text = getattr(error, "description", "") or str(error)
-    return " ".join(text.split())[:120] or type(error).__name__
+    text = " ".join((getattr(error, "description", "") or str(error)).split())[:120]
+    return "".join(ch if ch.isprintable() else "?" for ch in text) or type(error).__name__

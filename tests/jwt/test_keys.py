@@ -29,9 +29,11 @@ from tests.jwt.material import (
     public_der,
     public_pem,
     signing,
+    unpadded,
     verifying,
 )
 
+X25519_JWK = {"kty": "OKP", "crv": "X25519", "x": unpadded(b"\x09" + bytes(31))}
 SMALL_RSA = rsa.generate_private_key(65537, 1024)
 
 
@@ -61,12 +63,13 @@ def wrong(jwt: JWT, use: str = "verify") -> tuple[str, str, str]:
         ({"algorithm": "RS256", "key": public_pem(P256)}, "key", "jwt.key_mismatch", "RS256 needs an RSA key, this is an EC key"),
         ({"algorithm": "PS512", "key": public_pem(ED25519)}, "key", "jwt.key_mismatch", "this is a key of type OKP"),
         ({"algorithm": "ES256", "key": public_pem(RSA)}, "key", "jwt.key_mismatch", "ES256 needs an EC key, this is an RSA key"),
-        ({"algorithm": "ES256", "key": public_pem(P384)}, "key", "jwt.key_mismatch", "ES256 does not go with the curve P-384"),
-        ({"algorithm": "ES512", "key": jwk(P256)}, "key", "jwt.key_mismatch", "ES512 does not go with the curve P-256"),
+        ({"algorithm": "ES256", "key": public_pem(P384)}, "key", "jwt.key_mismatch", "does not go with ES256: Key for 'ES256' not supported, only 'P-256' allowed"),
+        ({"algorithm": "ES512", "key": jwk(P256)}, "key", "jwt.key_mismatch", "only 'P-521' allowed"),
         ({"algorithm": "ES256", "key": public_pem(ec.generate_private_key(ec.SECP224R1()))}, "key", "jwt.key_mismatch", "an EC key of the curve secp224r1"),
         ({"algorithm": "EdDSA", "key": public_pem(P256)}, "key", "jwt.key_mismatch", "EdDSA needs an Ed25519 key"),
-        ({"algorithm": "Ed25519", "key": public_pem(ed448.Ed448PrivateKey.generate())}, "key", "jwt.key_mismatch", "does not go with the curve Ed448"),
+        ({"algorithm": "Ed25519", "key": public_pem(ed448.Ed448PrivateKey.generate())}, "key", "jwt.key_mismatch", "only 'Ed25519' allowed"),
         ({"algorithm": "EdDSA", "key": public_pem(x25519.X25519PrivateKey.generate())}, "key", "jwt.key_mismatch", "no RSA, EC or Ed25519 key"),
+        ({"algorithm": "EdDSA", "key": X25519_JWK}, "key", "jwt.key_mismatch", "this is a key for key exchange (X25519)"),
         ({"algorithm": "RS256", "key": public_pem(dsa.generate_private_key(1024))}, "key", "jwt.key_mismatch", "no RSA, EC or Ed25519 key"),
         ({"algorithm": "HS256", "key": public_pem(RSA)}, "key", "jwt.key_mismatch", "HS256 needs a secret"),
         ({"algorithm": "HS512", "key": jwk(RSA.public_key())}, "key", "jwt.key_mismatch", "HS512 needs a secret"),
@@ -84,7 +87,7 @@ def wrong(jwt: JWT, use: str = "verify") -> tuple[str, str, str]:
         ({"algorithm": "RS256", "key": private_pem(SMALL_RSA)}, "key", "jwt.key_weak", "RS256 needs 2048 bits (RFC 7518, 3.3), this has 1024"),
         ({"algorithm": "PS256", "key": jwk(SMALL_RSA)}, "key", "jwt.key_weak", "PS256 needs 2048 bits"),
         ({"algorithm": "RS256", "key": jwk(RSA, alg="RS512")}, "key", "jwt.key_mismatch", 'its alg is "RS512", and algorithm says RS256'),
-        ({"algorithm": "RS256", "key": jwk(RSA, use="enc")}, "key", "jwt.key_mismatch", 'its use is "enc", and signatures need "sig"'),
+        ({"algorithm": "RS256", "key": jwk(RSA, use="enc")}, "key", "jwt.key_mismatch", "does not go with RS256: This key is designed to be used for 'enc'"),
         ({"algorithm": "RS256", "key": jwk(RSA, key_ops=["encrypt"])}, "key", "jwt.key_mismatch", "its key_ops do not allow to verify"),
         ({"algorithm": "RS256", "key": jwk(RSA, key_ops=["sign"], use="enc")}, "key", "jwt.key_invalid", "'use' and 'key_ops' does not match"),
         ({"algorithm": "RS256", "key": "/nowhere/key.pem"}, "key", "jwt.key_not_found", "cannot read the file /nowhere/key.pem: no such file"),
@@ -160,6 +163,7 @@ def test_any_json_is_a_key_or_a_config_error(algorithm: Any, key: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         JWT(algorithm=algorithm, key=key).check_files()
     assert caught.value.fault in JWT.faults()
+    assert caught.value.text.isprintable()
 
 
 @settings(max_examples=200, deadline=None)
@@ -178,7 +182,10 @@ def test_only_who_signs_needs_the_private_key() -> None:
     for key in (public_pem(RSA), jwk(RSA.public_key()), jwk(RSA, key_ops=["verify"])):
         jwt = made(algorithm="RS256", key=key)
         jwt.check_files()
-        assert wrong(jwt, "sign")[:2] == ("key", "jwt.key_mismatch")
+        option, code, text = wrong(jwt, "sign")
+        assert (option, code) == ("key", "jwt.key_mismatch")
+        ops = isinstance(key, dict) and "key_ops" in key
+        assert ("key_ops do not allow to sign" if ops else "is a public key") in text
         with pytest.raises(ConfigError, match=r"^bearer_jwt\.key: ") as caught:
             jwt.check_signing("bearer_jwt")
         assert caught.value.fault.code == "jwt.key_mismatch"

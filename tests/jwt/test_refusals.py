@@ -62,6 +62,11 @@ def test_the_algorithm_is_not_taken_from_the_token(name: str, signature: bytes) 
     assert code(RS, token) == "jwt.wrong_algorithm"
 
 
+def test_names_of_algorithms_are_case_sensitive() -> None:
+    token = forged({"alg": "hs256"}, {"sub": "line3"}, key=SECRET.encode())
+    assert code(HS, token) == "jwt.wrong_algorithm"
+
+
 def test_a_public_key_is_no_secret_for_a_forger() -> None:
     """The confusion of RS and HS: everybody has the public key and could sign with it."""
     for key in (public_pem(RSA), public_pem(RSA).strip()):
