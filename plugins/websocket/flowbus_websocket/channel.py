@@ -23,8 +23,10 @@ from flowbus_websocket.ended import ConnectionEnded, ended_by, hung_up, lost
 from flowbus_websocket.faults import named
 from flowbus_websocket.keepalive import KeepAlive
 from flowbus_websocket.pings import Pings
+from flowbus_websocket.protocol.assembly import Item
 from flowbus_websocket.protocol.decoder import Control, Ended, FrameDecoder
 from flowbus_websocket.protocol.encoder import PING, FrameEncoder
+from flowbus_websocket.protocol.extensions import Agreed
 
 RECEIVE_BUFFER: Final = 65536  # bytes
 SEND_CHUNK: Final = 65536  # bytes; posted frames are joined up to about this size
@@ -60,8 +62,13 @@ class Channel:
         keepalive_interval: float = 0.0,
         keepalive_timeout: float = 0.0,
         close_timeout: float = 5.0,
+        deflate: Agreed | None = None,
     ) -> None:
         self.encoder = encoder
+        #: How messages are compressed, None for not at all.
+        self.deflate = deflate
+        #: Whether messages in fragments are received as such.
+        self.fragments = decoder.fragments
         #: Whether receive() also returns when a Ping or Pong has come; they are in ``noted`` then.
         self.watching = False
         self.noted: list[Control] = []
@@ -90,8 +97,8 @@ class Channel:
 
     # ---- receiving
 
-    async def receive(self) -> list[str | bytes]:
-        """Return the messages that have come, at least one: text as str, binary as bytes.
+    async def receive(self) -> list[Item]:
+        """Return what has come, at least one message: text as str, binary as bytes.
 
         While ``watching`` there may be none, and something in ``noted``, which the caller clears.
         ConnectionEnded once the peer has closed, broken the protocol, or is lost; everything that

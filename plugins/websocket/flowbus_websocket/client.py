@@ -11,12 +11,15 @@ import trio
 
 from flowbus import TLS, ConfigError, Lost
 from flowbus_websocket.channel import Channel
+from flowbus_websocket.compression import Compression, inflater
 from flowbus_websocket.dial import deadline_in, dial
 from flowbus_websocket.endpoint import ends_of
 from flowbus_websocket.faults import named
+from flowbus_websocket.protocol.answer import Request as ServerRequest
 from flowbus_websocket.protocol.ask import Asking, HandshakeError, Opened, Opening
 from flowbus_websocket.protocol.decoder import FrameDecoder
 from flowbus_websocket.protocol.encoder import FrameEncoder
+from flowbus_websocket.protocol.extensions import Agreed, Extension, Offer
 from flowbus_websocket.url import Address
 
 _BY_STATUS: Final = {401: "authentication_refused", 403: "access_denied", 407: "proxy_error"}
@@ -31,22 +34,51 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     keepalive_interval: float = 20.0
     keepalive_timeout: float = 10.0
     close_timeout: float = 5.0
+    compression: Compression | None = None
+    compress_min: int = 0
+    fragments: bool = False
 
-    def channel(self, stream: trio.abc.Stream, *, is_client: bool, rest: bytes) -> Channel:
-        """Return the channel over a stream on which the handshake has been made."""
+    def agree(self, request: ServerRequest) -> tuple[Agreed | None, Extension | None]:
+        """Return the compression that a server agrees to with a client, and its answer."""
+        if self.compression is None:
+            return None, None
+        return request.deflate(self.compression.terms()) or (None, None)
+
+    def channel(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        is_client: bool,
+        rest: bytes,
+        deflate: Agreed | None = None,
+    ) -> Channel:
+        """Return the channel over a stream on which the handshake has been made.
+
+        ``deflate`` is what was agreed on there, None for no compression.
+        """
+        compression = self.compression or Compression()
         decoder = FrameDecoder(
             masked=not is_client,
             max_message=self.max_receive_message,
             max_frame=self.max_receive_frame,
+            inflater=inflater(deflate, is_client=is_client) if deflate else None,
+            fragments=self.fragments,
+        )
+        encoder = FrameEncoder(
+            masked=is_client,
+            max_frame=self.max_send_frame,
+            deflater=compression.deflater(deflate, is_client=is_client) if deflate else None,
+            compress_min=self.compress_min,
         )
         return Channel(
             stream,
             decoder,
-            FrameEncoder(masked=is_client, max_frame=self.max_send_frame),
+            encoder,
             rest=rest,
             keepalive_interval=self.keepalive_interval,
             keepalive_timeout=self.keepalive_timeout,
             close_timeout=self.close_timeout,
+            deflate=deflate,
         )
 
 
@@ -57,6 +89,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     subprotocols: tuple[str, ...] = ()
     require_subprotocol: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    offers: tuple[Offer, ...] = ()
     response_timeout: float = 10.0
 
 
@@ -70,7 +103,13 @@ class Connected(msgspec.Struct, frozen=True):
 
     def details(self) -> dict[str, Any]:
         """Return what there is to know of it for good."""
-        return {"url": str(self.address), "subprotocol": self.opened.subprotocol, **self.ends}
+        opened = self.opened
+        return {
+            "url": str(self.address),
+            "subprotocol": opened.subprotocol,
+            "compression": opened.deflate and opened.deflate._asdict(),
+            **self.ends,
+        }
 
 
 async def connect(
@@ -83,7 +122,7 @@ async def connect(
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
-    channel = limits.channel(stream, is_client=True, rest=opened.rest)
+    channel = limits.channel(stream, is_client=True, rest=opened.rest, deflate=opened.deflate)
     return Connected(request.address, channel, opened, ends_of(stream))
 
 
@@ -92,7 +131,14 @@ async def open_on(stream: trio.abc.Stream, request: Request) -> Opened:
     key = base64.b64encode(os.urandom(16)).decode()
     address = request.address
     asking = Asking(
-        Opening(address.host_header, address.target, key, request.subprotocols, request.headers)
+        Opening(
+            address.host_header,
+            address.target,
+            key,
+            request.subprotocols,
+            request.headers,
+            request.offers,
+        )
     )
     try:
         data = asking.request()

@@ -30,7 +30,7 @@ def ended_by(end: Ended) -> ConnectionEnded:
     if end.by_peer:
         fault, text = closed_with(end.code), f"the peer closed the connection: {said}"
     else:
-        fault = _VIOLATIONS.get(end.code) or closed_with(end.code)
+        fault = named(end.why) if end.why else _VIOLATIONS.get(end.code, closed_with(end.code))
         text = f"closed for what the peer sent: {said}"
     return ConnectionEnded(fault, text, end.code, end.reason)
 

@@ -1,38 +1,11 @@
-"""What a message of a flow becomes on a WebSocket."""
+"""What a payload of a flow becomes on a WebSocket."""
 
 from __future__ import annotations
 
 import msgspec
 
-from flowbus import Message, Rejected
+from flowbus import Rejected
 from flowbus_websocket.faults import named
-from flowbus_websocket.protocol.encoder import MAX_CONTROL, FrameEncoder
-
-KINDS = ("text", "binary", "ping", "pong")
-
-
-def frames_of(message: Message, encoder: FrameEncoder) -> bytes:
-    """Return the frames for one message.
-
-    A str goes as text, bytes as binary, anything else as JSON text; ``headers.content_type``
-    ("text", "binary", "ping", "pong") overrides. Rejected where the payload has no such form.
-    """
-    payload = message.payload
-    kind = message.headers.get("content_type")
-    if kind is None:
-        return encoder.message(as_content(payload))
-    if kind not in KINDS:
-        text = f"headers.content_type is {kind!r}, not one of {', '.join(KINDS)}"
-        raise Rejected(named("bad_payload"), text)
-    content = as_content(payload)
-    if kind == "text":
-        return encoder.message(_as_text(content))
-    data = content.encode() if isinstance(content, str) else content
-    if kind == "binary":
-        return encoder.message(data)
-    if len(data) > MAX_CONTROL:
-        raise Rejected(named("bad_payload"), f"a {kind} carries at most {MAX_CONTROL} bytes")
-    return encoder.ping(data) if kind == "ping" else encoder.pong(data)
 
 
 def as_content(payload: object) -> str | bytes:
@@ -54,7 +27,8 @@ def as_content(payload: object) -> str | bytes:
         raise Rejected(named("bad_payload"), text) from None
 
 
-def _as_text(content: str | bytes) -> str:
+def as_text(content: str | bytes) -> str:
+    """Return text for content of either kind; Rejected where bytes are not UTF-8."""
     if isinstance(content, str):
         return content
     try:

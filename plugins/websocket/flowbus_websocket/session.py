@@ -9,18 +9,18 @@ from typing import Any, Final
 
 import trio
 
-from flowbus import Delivery, Message, NodeIO, Rejected
+from flowbus import Delivery, NodeIO, Rejected
 from flowbus_websocket.answers import Answers
 from flowbus_websocket.client import Connected
 from flowbus_websocket.command import Close, Connect, Ping, client_command, is_command, ping_content
 from flowbus_websocket.ended import ConnectionEnded, hung_up
 from flowbus_websocket.faults import named
-from flowbus_websocket.payload import as_content, frames_of
+from flowbus_websocket.incoming import Incoming
+from flowbus_websocket.outgoing import frames_of
+from flowbus_websocket.payload import as_content
 from flowbus_websocket.protocol.codes import GOING_AWAY, NORMAL
 from flowbus_websocket.protocol.encoder import FrameEncoder
 
-_TEXT: Final = {"content_type": "text"}
-_BINARY: Final = {"content_type": "binary"}
 _SEND_CHUNK: Final = 65536  # bytes; messages are confirmed in groups of about this size
 
 
@@ -85,13 +85,13 @@ class Session:
 
     async def _receive(self) -> None:
         io, receive = self._io, self._channel.receive
+        messages = Incoming({}, fragments=self._channel.fragments).messages
         overflow = io.overflow()
         try:
             while True:
-                payloads = await receive()
+                items = await receive()
                 # All at once: what has been received is the flow's even if the connection is lost now.
-                messages = [Message(p, "", _TEXT if type(p) is str else _BINARY) for p in payloads]
-                await io.send_many(messages)
+                await io.send_many(messages(items))
                 before, overflow = overflow, io.overflow()
                 if overflow > before:
                     text = f"a wire behind out was full and did not take {overflow - before}"

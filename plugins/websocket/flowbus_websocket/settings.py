@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from flowbus import JWT, TLS, ByteSize, Config, Secret
 from flowbus_websocket.client import Limits, Request
+from flowbus_websocket.compression import Compression, compression_of
 from flowbus_websocket.protocol.handshake import is_token
 from flowbus_websocket.url import parse_url
 
@@ -33,6 +34,20 @@ class OpenConnection(Config):
         ByteSize,
         Meta(description="Largest message taken, in bytes; a larger one closes with 1009."),
     ] = 1 << 20
+    compress_min: Annotated[
+        ByteSize,
+        Meta(
+            description="Messages of at least so many bytes are compressed where compression was "
+            "agreed on; headers.compress decides for a single one."
+        ),
+    ] = 1 << 10
+    deliver: Annotated[
+        Literal["message", "fragment"],
+        Meta(
+            description="What leaves by out: whole messages, or each fragment as it comes with "
+            "headers.final; max_receive_message holds for a fragment then."
+        ),
+    ] = "message"
     close_timeout: Annotated[Seconds, Meta(description="Seconds for the closing handshake.")] = 2.0
 
 
@@ -63,6 +78,10 @@ class WebSocketClient(OpenConnection):
         ),
     ] = None
     tls: Annotated[TLS | None, Meta(description="How to secure a wss:// connection.")] = None
+    compression: Annotated[
+        bool | Compression,
+        Meta(description="Offer to compress messages; an object says how."),
+    ] = False
     connect_timeout: Annotated[
         Seconds, Meta(description="Seconds for name resolution, TCP and TLS together; 0: no limit.")
     ] = 10.0
@@ -122,7 +141,9 @@ class WebSocketClient(OpenConnection):
             headers.append(("Origin", self.origin))
         if self.bearer_jwt is not None:
             headers.append(("Authorization", f"Bearer {self.bearer_jwt.sign()}"))
+        compression = compression_of(self.compression)
         return Request(
+            offers=() if compression is None else (compression.offer(),),
             address=parse_url(self.url),
             subprotocols=self.subprotocols,
             require_subprotocol=self.require_subprotocol,
@@ -140,4 +161,7 @@ def limits_of(config: WebSocketClient | WebSocketServer) -> Limits:
         keepalive_interval=config.keepalive_interval if config.keepalive else 0.0,
         keepalive_timeout=config.keepalive_timeout,
         close_timeout=config.close_timeout or 1e-3,
+        compression=compression_of(config.compression),
+        compress_min=config.compress_min,
+        fragments=config.deliver == "fragment",
     )

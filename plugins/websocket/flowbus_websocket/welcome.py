@@ -10,6 +10,7 @@ import trio
 from flowbus import Fault, Lost
 from flowbus_websocket.faults import named
 from flowbus_websocket.protocol.answer import Answering, BadRequest, Request, accept, refuse
+from flowbus_websocket.protocol.extensions import Extension
 from flowbus_websocket.protocol.handshake import Headers
 
 LINGER: Final = 1.0  # seconds for a refused client to read why
@@ -48,14 +49,19 @@ async def read_request(stream: trio.abc.Stream) -> Request:
         raise Lost(named("bad_handshake"), f"{error}; answered {error.status}") from None
 
 
-async def answer(stream: trio.abc.Stream, request: Request, decision: Decision) -> None:
-    """Send what was decided; Lost where that is no, or where the client is gone."""
+async def answer(
+    stream: trio.abc.Stream,
+    request: Request,
+    decision: Decision,
+    extension: Extension | None = None,
+) -> None:
+    """Send what was decided, and the extension to use; Lost where that is no, or the client gone."""
     if decision.status != 101:
         await say(stream, refuse(decision.status, decision.headers, f"{decision.text}\n"))
         fault = decision.fault or named("bad_handshake")
         raise Lost(fault, f"{decision.text}; answered {decision.status}")
     try:
-        await stream.send_all(accept(request, decision.subprotocol, decision.headers))
+        await stream.send_all(accept(request, decision.subprotocol, decision.headers, extension))
     except trio.BrokenResourceError as error:
         raise Lost(named("bad_handshake"), "hung up while it was answered") from error
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import h11
 
+from flowbus_websocket.protocol.extensions import Agreed, Extension, choose, parse_extensions
 from flowbus_websocket.protocol.handshake import (
     MAX_HEAD,
     VERSION,
@@ -49,6 +50,15 @@ class Request(NamedTuple):
         """The subprotocols that the client offers, the one it likes best first."""
         return values(self.headers, "sec-websocket-protocol")
 
+    @property
+    def extensions(self) -> list[Extension]:
+        """The extensions that the client offers, the one it likes best first."""
+        return parse_extensions(self.headers)
+
+    def deflate(self, terms: Agreed) -> tuple[Agreed, Extension] | None:
+        """Return what to agree to on these terms, and its answer; None without compression."""
+        return choose(self.extensions, terms)
+
     def header(self, name: str) -> str | None:
         """Return the value of a header, None without it; ``name`` in lower case."""
         return one(self.headers, name)
@@ -84,7 +94,10 @@ class Answering:
 
 
 def accept(
-    request: Request, subprotocol: str | None = None, headers: Headers | None = None
+    request: Request,
+    subprotocol: str | None = None,
+    headers: Headers | None = None,
+    extension: Extension | None = None,
 ) -> bytes:
     """Return the response that opens the WebSocket.
 
@@ -97,6 +110,8 @@ def accept(
     ]
     if subprotocol is not None:
         own.append(("Sec-WebSocket-Protocol", subprotocol))
+    if extension is not None:
+        own.append(("Sec-WebSocket-Extensions", str(extension)))
     return _head(101, [*own, *(headers or [])])
 
 
@@ -140,6 +155,10 @@ def _check(headers: Headers) -> str:
     key = one(headers, "sec-websocket-key")
     if key is None or not _is_key(key):
         raise BadRequest(400, "Sec-WebSocket-Key is missing, or not 16 bytes in base64")
+    try:
+        parse_extensions(headers)
+    except ValueError as error:
+        raise BadRequest(400, str(error)) from None
     return key
 
 

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 import h11
 
+from flowbus_websocket.protocol.extensions import Agreed, Offer, check_answer, parse_extensions
 from flowbus_websocket.protocol.handshake import (
     MAX_HEAD,
     VERSION,
@@ -16,7 +17,6 @@ from flowbus_websocket.protocol.handshake import (
     as_text,
     has,
     one,
-    values,
 )
 
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^\s|\s$")
@@ -42,21 +42,29 @@ class HandshakeError(Exception):
 
 
 class Opening(NamedTuple):
-    """What a client asks for. ``key`` is 16 random bytes in base64, fresh for every attempt."""
+    """What a client asks for. ``key`` is 16 random bytes in base64, fresh for every attempt.
+
+    ``offers`` are those of permessage-deflate, the one liked best first.
+    """
 
     host: str
     target: str
     key: str
     subprotocols: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    offers: tuple[Offer, ...] = ()
 
 
 class Opened(NamedTuple):
-    """What the server agreed to; ``rest`` are bytes of frames that came behind its response."""
+    """What the server agreed to; ``rest`` are bytes of frames that came behind its response.
+
+    Without ``deflate`` messages are not compressed.
+    """
 
     subprotocol: str | None
     headers: Headers
     rest: bytes
+    deflate: Agreed | None = None
 
 
 class Asking:
@@ -98,6 +106,9 @@ class Asking:
         ]
         if opening.subprotocols:
             headers.append(("Sec-WebSocket-Protocol", ", ".join(opening.subprotocols)))
+        if opening.offers:
+            extensions = ", ".join(str(offer.extension()) for offer in opening.offers)
+            headers.append(("Sec-WebSocket-Extensions", extensions))
         return headers
 
     def receive(self, data: bytes) -> Opened | None:
@@ -130,11 +141,12 @@ class Asking:
             raise HandshakeError("accept_missing", "the response has no Sec-WebSocket-Accept")
         if accept != accept_token(self._opening.key):
             raise HandshakeError("accept_invalid", "Sec-WebSocket-Accept does not answer our key")
-        if extensions := values(headers, "sec-websocket-extensions"):
-            text = f"the server uses {', '.join(extensions)}, which was not offered"
-            raise HandshakeError("extension_invalid", text)
+        try:
+            deflate = check_answer(parse_extensions(headers), self._opening.offers)
+        except ValueError as error:
+            raise HandshakeError("extension_invalid", str(error)) from None
         subprotocol = one(headers, "sec-websocket-protocol")
         if subprotocol is not None and subprotocol not in self._opening.subprotocols:
             text = f"the server chose the subprotocol {subprotocol!r}, which was not offered"
             raise HandshakeError("subprotocol_refused", text)
-        return Opened(subprotocol, headers, self._http.trailing_data[0])
+        return Opened(subprotocol, headers, self._http.trailing_data[0], deflate)

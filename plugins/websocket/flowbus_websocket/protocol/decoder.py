@@ -5,17 +5,18 @@ The rules:
 - bytes come in whatever pieces the network makes of them; a message comes out when it is complete;
 - a frame that arrived whole and is a message of its own is taken straight from the bytes; any other
   goes piece by piece through the slow path, which checks text as it comes;
-- sizes are checked when a header announces them, before a byte of the payload is kept;
+- sizes are checked when a header announces them, before a byte of the payload is kept, and again
+  while what was compressed is inflated;
+- control frames may stand between the fragments of a message and touch nothing of it;
 - after a Close frame, or the first violation, nothing is read any more; ``end`` says which it was.
 """
 
 from __future__ import annotations
 
-import codecs
-import io
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from flowbus_websocket.protocol.assembly import Assembly, Item
 from flowbus_websocket.protocol.codes import (
     INVALID_DATA,
     NO_STATUS,
@@ -23,12 +24,25 @@ from flowbus_websocket.protocol.codes import (
     TOO_BIG,
     sendable,
 )
-from flowbus_websocket.protocol.encoder import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT
+from flowbus_websocket.protocol.deflate import Inflater
+from flowbus_websocket.protocol.encoder import (
+    BINARY,
+    CLOSE,
+    COMPRESSED,
+    CONTINUATION,
+    FIN,
+    PING,
+    PONG,
+    TEXT,
+)
 from flowbus_websocket.protocol.mask import mask, rotated
+from flowbus_websocket.protocol.violation import Violation
 
 _TEXT: Final = FIN | TEXT
 _BINARY: Final = FIN | BINARY
-_UTF8: Final = codecs.getincrementaldecoder("utf-8")
+_PACKED_TEXT: Final = FIN | COMPRESSED | TEXT
+_PACKED_BINARY: Final = FIN | COMPRESSED | BINARY
+_NO_LIMIT: Final = 1 << 62
 
 
 class Control(NamedTuple):
@@ -39,44 +53,49 @@ class Control(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Why nothing more is read: a Close frame of the peer, or a violation to close it with."""
+    """Why nothing more is read: a Close frame of the peer, or a violation to close it with.
+
+    ``why`` names the fault of a violation where the code does not say it.
+    """
 
     code: int
     reason: str
     by_peer: bool
-
-
-class Violation(Exception):
-    """The peer broke the protocol or a limit; ``code`` is the close code for it."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        self.code = code
-        self.reason = reason
-        super().__init__(f"{code}: {reason}")
+    why: str = ""
 
 
 class FrameDecoder:
     """Turns the bytes of one peer into messages; a client's frames are ``masked``.
 
-    ``max_message`` and ``max_frame`` are in bytes, 0 means no limit of its own.
+    ``max_message`` bounds a message, ``max_frame`` a frame on the wire, both in bytes; 0 means no
+    limit of its own. ``inflater`` is there when permessage-deflate was agreed on. With
+    ``fragments`` a message of several frames comes as a ``Fragment`` for each; it may be of any
+    length then, and ``max_message`` bounds each fragment.
     """
 
-    def __init__(self, *, masked: bool, max_message: int, max_frame: int = 0) -> None:
-        self.max_message = max_message or 1 << 63
+    def __init__(
+        self,
+        *,
+        masked: bool,
+        max_message: int,
+        max_frame: int = 0,
+        inflater: Inflater | None = None,
+        fragments: bool = False,
+    ) -> None:
+        self.fragments = fragments
+        self.max_message = max_message or _NO_LIMIT
         self.max_frame = max_frame or self.max_message
+        # Data that cannot be compressed becomes a little longer.
+        self._max_packed = max_frame or self.max_message + (self.max_message >> 6) + 64
         #: Pings and Pongs in their order; whoever handles them clears the list.
         self.controls: list[Control] = []
         self.end: Ended | None = None
         self._masked = masked
-        self._whole_frames: Callable[[bytes, int, list[str | bytes]], int]
+        self._inflater = inflater
+        self._whole_frames: Callable[[bytes, int, list[Item]], int]
         self._whole_frames = self._whole_masked if masked else self._whole_plain
         self._tail = b""  # the beginning of a header, or of a control frame
-        # The message in progress: its kind is 0 between messages.
-        self._kind = 0
-        self._size = 0
-        self._binary = bytearray()
-        self._text = io.StringIO()
-        self._utf8 = _UTF8()
+        self._message = Assembly(self.max_message, inflater, fragments=fragments)
         # The frame in progress.
         self._in_frame = False
         self._final = False
@@ -86,11 +105,11 @@ class FrameDecoder:
     @property
     def in_message(self) -> bool:
         """True while a part of a message, or of a frame, has arrived and the rest has not."""
-        return bool(self._kind or self._tail)
+        return bool(self._message.kind or self._tail)
 
-    def receive(self, data: bytes) -> list[str | bytes]:
-        """Take in the next bytes and return the messages that are complete now, text as str."""
-        messages: list[str | bytes] = []
+    def receive(self, data: bytes) -> list[Item]:
+        """Take in the next bytes and return what is complete now, text as str, binary as bytes."""
+        messages: list[Item] = []
         if self.end is not None:
             return messages
         if self._tail:
@@ -99,19 +118,19 @@ class FrameDecoder:
         try:
             self._read(data, messages)
         except Violation as violation:
-            self.end = Ended(violation.code, violation.reason, by_peer=False)
+            self.end = Ended(violation.code, violation.reason, by_peer=False, why=violation.why)
         except UnicodeDecodeError as error:
             self.end = Ended(INVALID_DATA, f"text is not UTF-8: {error.reason}", by_peer=False)
         return messages
 
-    def _read(self, data: bytes, messages: list[str | bytes]) -> None:
+    def _read(self, data: bytes, messages: list[Item]) -> None:
         position, end = 0, len(data)
         while self.end is None:
             if self._in_frame:
                 position = self._payload(data, position, messages)
                 if self._in_frame:
                     return
-            if not self._kind:
+            if not self._message.kind:
                 position = self._whole_frames(data, position, messages)
             if position == end:
                 return
@@ -121,9 +140,9 @@ class FrameDecoder:
                 return
             position = after
 
-    # ---- the fast path: data frames that are whole, final and uncompressed
+    # ---- the fast path: data frames that are whole and final
 
-    def _whole_plain(self, data: bytes, position: int, messages: list[str | bytes]) -> int:
+    def _whole_plain(self, data: bytes, position: int, messages: list[Item]) -> int:
         last = len(data) - 2
         limit = min(self.max_frame, self.max_message)
         while position <= last:
@@ -144,12 +163,14 @@ class FrameDecoder:
                 messages.append(data[start:stop].decode())
             elif first == _BINARY:
                 messages.append(data[start:stop])
+            elif self._inflater is not None and first in (_PACKED_TEXT, _PACKED_BINARY):
+                messages.append(self._inflated(first, data[start:stop]))
             else:
                 break
             position = stop
         return position
 
-    def _whole_masked(self, data: bytes, position: int, messages: list[str | bytes]) -> int:
+    def _whole_masked(self, data: bytes, position: int, messages: list[Item]) -> int:
         last = len(data) - 6
         limit = min(self.max_frame, self.max_message)
         while position <= last:
@@ -170,10 +191,20 @@ class FrameDecoder:
                 messages.append(mask(data[start:stop], data[start - 4 : start]).decode())
             elif first == _BINARY:
                 messages.append(mask(data[start:stop], data[start - 4 : start]))
+            elif self._inflater is not None and first in (_PACKED_TEXT, _PACKED_BINARY):
+                packed = mask(data[start:stop], data[start - 4 : start])
+                messages.append(self._inflated(first, packed))
             else:
                 break
             position = stop
         return position
+
+    def _inflated(self, first: int, packed: bytes) -> str | bytes:
+        assert self._inflater is not None
+        plain = self._inflater.message(packed, self.max_message)
+        if len(plain) > self.max_message:
+            raise Violation(TOO_BIG, f"a message of more than {self.max_message} bytes")
+        return plain.decode() if first == _PACKED_TEXT else plain
 
     # ---- the slow path: everything else
 
@@ -183,8 +214,10 @@ class FrameDecoder:
             return None
         first, second = data[position], data[position + 1]
         kind = first & 0x0F
-        if first & 0x70:
-            raise Violation(PROTOCOL_ERROR, "a reserved bit is set without an extension for it")
+        if first & 0x30 or (first & COMPRESSED and not self._may_be_compressed(kind)):
+            raise Violation(
+                PROTOCOL_ERROR, "a reserved bit is set, which no extension allows there"
+            )
         if (second >= 0x80) is not self._masked:
             raise Violation(PROTOCOL_ERROR, _WRONG_MASK[self._masked])
         start = position + 2 + (second & 0x7F == 126) * 2 + (second & 0x7F == 127) * 8
@@ -205,46 +238,40 @@ class FrameDecoder:
             payload = data[start : start + size]
             self._control(kind, mask(payload, key) if key else payload)
             return start + size
-        self._begin_frame(kind, bool(first & FIN), size, key)
+        self._begin_frame(kind, first, size)
+        self._key = key
         return start
 
-    def _begin_frame(self, kind: int, final: bool, size: int, key: bytes) -> None:
-        if (kind == CONTINUATION) is not bool(self._kind):
-            raise Violation(PROTOCOL_ERROR, _WRONG_ORDER[bool(self._kind)])
-        if size > self.max_frame:
-            raise Violation(TOO_BIG, f"a frame of {size} bytes, at most {self.max_frame} are taken")
-        self._size += size
-        if self._size > self.max_message:
-            raise Violation(TOO_BIG, f"a message of more than {self.max_message} bytes")
-        self._kind = self._kind or kind
-        self._in_frame, self._final, self._left, self._key = True, final, size, key
+    def _may_be_compressed(self, kind: int) -> bool:
+        """Tell whether RSV1 may be set: on the first frame of a message (RFC 7692, section 6)."""
+        return self._inflater is not None and kind in (TEXT, BINARY)
 
-    def _payload(self, data: bytes, position: int, messages: list[str | bytes]) -> int:
+    def _begin_frame(self, kind: int, first: int, size: int) -> None:
+        in_message = bool(self._message.kind)
+        if (kind == CONTINUATION) is not in_message:
+            raise Violation(PROTOCOL_ERROR, _WRONG_ORDER[in_message])
+        if not in_message:
+            self._message.begin(kind, compressed=bool(first & COMPRESSED))
+        limit = self._max_packed if self._message.compressed else self.max_frame
+        if size > limit:
+            raise Violation(TOO_BIG, f"a frame of {size} bytes, at most {limit} are taken")
+        self._message.announce(size)
+        self._in_frame, self._final, self._left = True, bool(first & FIN), size
+
+    def _payload(self, data: bytes, position: int, messages: list[Item]) -> int:
         piece = data[position : position + self._left]
         taken = len(piece)
         self._left -= taken
         if self._key:
             piece = mask(piece, self._key)
             self._key = rotated(self._key, taken)
-        if self._kind == TEXT:
-            self._text.write(self._utf8.decode(piece))
-        else:
-            self._binary += piece
+        self._message.add(piece)
         if not self._left:
             self._in_frame = False
-            if self._final:
-                messages.append(self._end_message())
+            item = self._message.end_frame(final=self._final)
+            if item is not None:
+                messages.append(item)
         return position + taken
-
-    def _end_message(self) -> str | bytes:
-        kind, self._kind, self._size = self._kind, 0, 0
-        if kind == TEXT:
-            self._text.write(self._utf8.decode(b"", final=True))
-            text, self._text = self._text.getvalue(), io.StringIO()
-            self._utf8.reset()
-            return text
-        binary, self._binary = bytes(self._binary), bytearray()
-        return binary
 
     def _control(self, kind: int, payload: bytes) -> None:
         if kind == CLOSE:

@@ -12,9 +12,10 @@ Headers = list[tuple[str, str]]
 
 VERSION: Final = "13"
 MAX_HEAD: Final = 65536  # bytes of a request or response up to the empty line
+TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105  RFC 9110, section 5.6.2
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN: Final = re.compile(TOKEN)
 
 
 def accept_token(key: str) -> str:

@@ -11,7 +11,9 @@ import trio
 from flowbus import Message
 from flowbus_websocket.channel import Channel
 from flowbus_websocket.ended import ConnectionEnded
+from flowbus_websocket.incoming import Incoming
 from flowbus_websocket.protocol.answer import Request
+from flowbus_websocket.protocol.assembly import Item
 from flowbus_websocket.server.linemode import LineMode
 from flowbus_websocket.server.masking import masked
 from flowbus_websocket.welcome import Decision
@@ -45,8 +47,7 @@ class Client:
         self.lines: LineMode | None = None
         self._max_line = max_line or MAX_LINE
         self._left_over: list[Message] = []
-        self.text_headers = {**self.headers, "content_type": "text"}
-        self.binary_headers = {**self.headers, "content_type": "binary"}
+        self._incoming = Incoming(self.headers, fragments=channel.fragments)
         #: Cancelled when it has to go; ``dismissed`` says why.
         self.presence = trio.CancelScope()
         self.dismissed: ConnectionEnded | None = None
@@ -59,10 +60,9 @@ class Client:
 
     # ---- what it sends
 
-    def messages(self, payloads: list[str | bytes]) -> list[Message]:
+    def messages(self, items: list[Item]) -> list[Message]:
         """Return what the flow gets of what has come; lines in line mode."""
-        text, binary = self.text_headers, self.binary_headers
-        messages = [Message(p, "", text if type(p) is str else binary) for p in payloads]
+        messages = self._incoming.messages(items)
         if self.lines is not None:
             messages = self.lines.messages(messages)
         return [*self.take_left_over(), *messages] if self._left_over else messages
@@ -132,6 +132,7 @@ class Client:
             "host": request.header("host"),
             "headers": masked(request.headers),
             "subprotocol": self.subprotocol,
+            "compression": channel.deflate and channel.deflate._asdict(),
             "since": self.since,
             "line_mode": self.lines is not None,
             "max_line": self.lines.max_line if self.lines is not None else None,

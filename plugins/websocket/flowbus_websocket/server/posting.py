@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flowbus import Delivery, Fault, Message, NodeIO, Rejected
-from flowbus_websocket.channel import Posted
+from flowbus_websocket.channel import Channel, Posted
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.faults import closed_with, named
-from flowbus_websocket.payload import frames_of
+from flowbus_websocket.outgoing import Outgoing
 from flowbus_websocket.protocol.codes import POLICY
-from flowbus_websocket.protocol.encoder import FrameEncoder
 from flowbus_websocket.server.client import Client
 from flowbus_websocket.server.rules import Rules
 
@@ -22,14 +21,13 @@ class Posting:
         self._io = io
         self._rules = rules
         self._clients = clients
-        self._encoder = FrameEncoder(masked=False, max_frame=rules.limits.max_send_frame)
 
     async def post(self, delivery: Delivery) -> None:
         """Queue one message for the clients that it is addressed to; they, or this, end it."""
         message = delivery.message
         try:
             clients = self.addressed(message)
-            frames = frames_of(message, self._encoder)
+            outgoing = Outgoing(message)
         except Rejected as refusal:
             delivery.reject(refusal.fault, refusal.text)
             return
@@ -37,10 +35,10 @@ class Posting:
             delivery.drop()
             return
         posted: Posted = delivery if len(clients) == 1 else Shared(delivery, len(clients))
-        waiting = [client for client in clients if not self._put(client, frames, posted)]
+        waiting = [client for client in clients if not self._put(client, outgoing, posted)]
         for client in waiting:
-            await client.channel.wait_posted(max(self._rules.send_queue - len(frames), 0))
-            self._hand_over(client, frames, posted)
+            await client.channel.wait_posted(max(self._rules.send_queue - outgoing.size, 0))
+            self._hand_over(client, outgoing, posted)
 
     def addressed(self, message: Message) -> Sequence[Client]:
         """Return the clients that ``headers.connection`` names, all without it; else Rejected."""
@@ -57,11 +55,11 @@ class Posting:
             raise Rejected(named("unknown_connection"), f"not connected: {', '.join(unknown)}")
         return [self._clients[name] for name in names]
 
-    def _put(self, client: Client, frames: bytes, posted: Posted) -> bool:
+    def _put(self, client: Client, outgoing: Outgoing, posted: Posted) -> bool:
         """Queue it, or end it; False where it has to wait, after all others have got theirs."""
         channel, rules = client.channel, self._rules
-        if not channel.posted or channel.posted + len(frames) <= rules.send_queue:
-            self._hand_over(client, frames, posted)
+        if not channel.posted or channel.posted + outgoing.size <= rules.send_queue:
+            self._hand_over(client, outgoing, posted)
             return True
         if rules.slow_client == "wait":
             return False
@@ -69,16 +67,26 @@ class Posting:
         posted.reject(named("send_queue_full"), text)
         if isinstance(posted, Shared):  # the others may have it, and then nobody is told
             self._io.fault(named("send_queue_full"), text)
-        if rules.slow_client == "close":
+        if rules.slow_client == "close" or outgoing.is_part(channel.encoder):
+            # A message with a hole must not go on either.
             channel.reject_posted(named("send_queue_full"), text)
             client.dismiss(ConnectionEnded(closed_with(POLICY), text, POLICY, "too slow"))
         return True
 
-    def _hand_over(self, client: Client, frames: bytes, posted: Posted) -> None:
+    def _hand_over(self, client: Client, outgoing: Outgoing, posted: Posted) -> None:
         if client.name in self._clients and client.dismissed is None:
-            client.channel.post(frames, posted)
+            self._post(client.channel, outgoing, posted)
         else:
             posted.reject(named("connection_lost"), f"{client.name} has left")
+
+    def _post(self, channel: Channel, outgoing: Outgoing, posted: Posted) -> None:
+        # Built only now: a connection that compresses sends its frames in the order they are built.
+        try:
+            frames = outgoing.frames(channel.encoder)
+        except Rejected as refusal:
+            posted.reject(refusal.fault, refusal.text)
+        else:
+            channel.post(frames, posted)
 
 
 class Shared:

@@ -96,9 +96,11 @@ class Reception:
         turn.scope.deadline = math.inf  # who decides has a time limit of its own
         decision = await self._decide(caller)
         self._limit(turn)
-        await answer(stream, caller.request, decision)
+        limits, request = self._rules.limits, caller.request
+        deflate, extension = limits.agree(request)
+        await answer(stream, request, decision, extension)
         self._count += 1
-        channel = self._rules.limits.channel(stream, is_client=False, rest=caller.request.rest)
+        channel = limits.channel(stream, is_client=False, rest=request.rest, deflate=deflate)
         name = f"{self._prefix}-{self._count}"
         channel.watching = self._rules.ping_events
         client = Client(name, caller, channel, decision, self._rules.max_line)

@@ -79,11 +79,11 @@ class Server:
             with client.presence:
                 await self._io.send(client.event("connected"), "connection")
                 while True:
-                    payloads = await receive()
+                    items = await receive()
                     if client.channel.noted:
                         await self._tell_pings(client)
                     # All at once: what has been received is the flow's even if the client leaves now.
-                    await send_many(client.messages(payloads))
+                    await send_many(client.messages(items))
         except ConnectionEnded as ended:
             return ended
         assert client.dismissed is not None

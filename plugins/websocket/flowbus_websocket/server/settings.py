@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, structs
 
 from flowbus import TLS, ByteSize, Config
+from flowbus_websocket.compression import Compression
 from flowbus_websocket.server.accept import Accept
 from flowbus_websocket.server.access import entries_of
 from flowbus_websocket.server.sockets import Families, Place, Tuning, is_ipv4
@@ -87,6 +88,10 @@ class WebSocketServer(OpenConnection):
     tls: Annotated[TLS | None, Meta(description="Serve wss:// with this certificate and key.")] = (
         None
     )
+    compression: Annotated[
+        bool | Compression,
+        Meta(description="Compress messages where the client offers it; an object says how."),
+    ] = True
     max_connections: Annotated[
         int, Meta(ge=1, le=100_000, description="Clients at once; the next one is answered 503.")
     ] = 1000
