@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from flowbus.errors import ConfigError, Rejected
+from flowbus.errors import ConfigError
 from flowbus.jwt.faults import (
     KEY_INVALID,
     KEY_MISMATCH,
     KEY_NOT_FOUND,
     KEY_WEAK,
     LIBRARY_MISSING,
-    UNKNOWN_KEY,
 )
 from flowbus.problem import listed, quoted
 from flowbus.secrets import UnresolvedError, is_inline_key, read_file
@@ -58,19 +57,16 @@ class Keys:
             raise ConfigError(text, option="key_id", fault=KEY_INVALID)
         return self._keys[0]
 
-    def for_token(self, kid: str | None) -> Iterable[NamedKey]:
-        """Return the keys that a token with this key id may be signed with; Rejected for none."""
+    def for_token(self, kid: str | None) -> list[NamedKey]:
+        """Return the keys that a token with this key id may be signed with, none for unknown ids."""
         keys = self._keys
         alone = len(keys) == 1
         if kid is None:
-            found = keys if alone else [key for key in keys if key.kid is None]
-        else:
-            found = [key for key in keys if key.kid == kid or (alone and key.kid is None)]
-        if not found:
-            raise Rejected(UNKNOWN_KEY, self._unknown(kid))
-        return found
+            return keys if alone else [key for key in keys if key.kid is None]
+        return [key for key in keys if key.kid == kid or (alone and key.kid is None)]
 
-    def _unknown(self, kid: str | None) -> str:
+    def why_none(self, kid: str | None) -> str:
+        """Return why there is no key for a token with this key id."""
         if kid is None:
             return f"the token names no key (kid), and there are {len(self._keys)}"
         if kid in self._left_out:

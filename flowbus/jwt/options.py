@@ -61,8 +61,8 @@ class JWT(Config):
         Meta(
             description="The key: a PEM, DER, JWK or JWKS file, relative to the flow file, a PEM or "
             "JSON text, or a JWK or JWKS as an object. To sign: the private key. To verify: the "
-            "public key, a certificate, or a key set, from which the token's kid chooses. Read "
-            "again at every start."
+            "public key, a certificate, or a key set, from which the token's kid chooses. The file is "
+            "read at every start; to verify, also when it has changed."
         ),
     ] = None
     secret: Annotated[
@@ -163,7 +163,10 @@ class JWT(Config):
         return Signer(self)
 
     def verifier(self) -> Verifier:
-        """Read the key or keys and return what verifies by them; ConfigError as for signer."""
+        """Read the key or keys and return what verifies by them; ConfigError as for signer.
+
+        It looks at the file of the key before each token, and takes a changed one as it is.
+        """
         return Verifier(self)
 
     def sign(self, claims: Mapping[str, Any] | None = None, now: float | None = None) -> str:

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 from flowbus.errors import Rejected
 from flowbus.jwt.claims import Claims, required_values
 from flowbus.jwt.compact import Parts, check_extensions, json_object, take_apart
-from flowbus.jwt.faults import BAD_SIGNATURE, MALFORMED, WRONG_ALGORITHM, WRONG_TYPE
-from flowbus.jwt.keys import algorithm_named, load_keys
+from flowbus.jwt.faults import (
+    BAD_SIGNATURE,
+    MALFORMED,
+    UNKNOWN_KEY,
+    WRONG_ALGORITHM,
+    WRONG_TYPE,
+)
+from flowbus.jwt.keyfile import KeyFile
+from flowbus.jwt.keys import algorithm_named
 from flowbus.problem import quoted
 
 if TYPE_CHECKING:
@@ -17,12 +24,15 @@ if TYPE_CHECKING:
 
 
 class Verifier:
-    """Verifies tokens by keys that were imported once; make a new one at every start of a node."""
+    """Verifies tokens by keys that are imported once, and again when their file has changed.
+
+    Make a new one at every start of a node.
+    """
 
     def __init__(self, jwt: JWT) -> None:
         self._jwt = jwt
         self._algorithm = algorithm_named(jwt.algorithm)
-        self._keys = load_keys(jwt, "verify")
+        self._file = KeyFile(jwt)
         self._values = required_values(jwt)
 
     def verify(self, token: str | bytes, now: float | None = None) -> dict[str, Any]:
@@ -61,11 +71,14 @@ class Verifier:
         kid = parts.header.get("kid")
         if kid is not None and not isinstance(kid, str):
             raise Rejected(MALFORMED, "the key id (kid) in the header is no text")
+        keys = self._file.keys()
+        found = keys.for_token(kid)
+        if not found:
+            raise Rejected(UNKNOWN_KEY, keys.why_none(kid) + self._file.trouble)
         verify = self._algorithm.verify
-        for named in self._keys.for_token(kid):
-            if verify(parts.signed, parts.signature, named.key):
-                return
-        raise Rejected(BAD_SIGNATURE, "the signature is not that of the configured key")
+        if not any(verify(parts.signed, parts.signature, named.key) for named in found):
+            text = "the signature is not that of the configured key"
+            raise Rejected(BAD_SIGNATURE, text + self._file.trouble)
 
 
 def _media_type(typ: object) -> str:

@@ -97,7 +97,7 @@ class jwt_verify:  # noqa: N801 - named like the functions that other node types
     """Verify a token: its claims take its place, or go into a header. Others are rejected.
 
     A rejected message leaves by `error` as it came, with a `jwt.` fault such as `jwt.expired`. The
-    key is read when the flow starts.
+    key is read when the flow starts, and when its file has changed.
     """
 
     def __init__(self, config: JwtVerify) -> None:
