@@ -3,7 +3,7 @@
 A plugin has an option of type :class:`TLS` and dials with::
 
     stream = trio.SSLStream(tcp, tls.client_context(), server_hostname=tls.name_for(host))
-    await stream.do_handshake()
+    await tls.shake_hands(stream)
 
 All that the options ask for happens inside this handshake, also what OpenSSL leaves to others
 (``ignore``, pre-shared keys): the context makes the objects that see to it.

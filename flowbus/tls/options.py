@@ -5,12 +5,13 @@ from __future__ import annotations
 import ssl
 from typing import Annotated, Any, Literal, Protocol
 
+import trio
 from msgspec import Meta
 
 from flowbus.config import FilePath
 from flowbus.faults import Fault
 from flowbus.secrets import Secret
-from flowbus.tls import dialling, filecheck, listening, peer, rules
+from flowbus.tls import alert, dialling, filecheck, listening, peer, rules
 from flowbus.tls.context import Version
 from flowbus.tls.faults import tls_error_text, tls_fault, tls_faults
 from flowbus.tls.identity import ServerIdentity
@@ -201,6 +202,14 @@ class TLS(ServerIdentity):
             found.append(("keys_logged", text))
         by_code = {fault.code: fault for fault in tls_faults(domain)}
         return [(by_code[f"{domain}.tls_{kind}"], text) for kind, text in found]
+
+    @staticmethod
+    async def shake_hands(stream: trio.SSLStream[Any]) -> None:
+        """Do the handshake of a client or server; where it fails, the peer is told why.
+
+        Raises ``trio.BrokenResourceError`` with the ssl error as its cause, for :meth:`fault`.
+        """
+        await alert.shake_hands(stream)
 
     @staticmethod
     def fault(domain: str, error: BaseException) -> Fault | None:

@@ -72,7 +72,7 @@ async def _secure(tcp: trio.SocketStream, context: ssl.SSLContext, address: Addr
     name = tls.name_for(address.host)
     stream = trio.SSLStream(tcp, context, server_hostname=name, https_compatible=True)
     try:
-        await stream.do_handshake()
+        await tls.shake_hands(stream)
     except trio.BrokenResourceError as error:
         await trio.aclose_forcefully(stream)
         raise broken(address, error, "the TLS handshake") from error

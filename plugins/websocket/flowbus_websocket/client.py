@@ -22,6 +22,7 @@ from flowbus_websocket.protocol.encoder import FrameEncoder
 from flowbus_websocket.protocol.extensions import Agreed, Extension, Offer
 from flowbus_websocket.url import Address
 
+_REFUSALS: Final = ("ws.tls_cert_refused", "ws.tls_cert_required")
 _BY_STATUS: Final = {401: "authentication_refused", 403: "access_denied", 407: "proxy_error"}
 
 
@@ -162,13 +163,21 @@ async def open_on(stream: trio.abc.Stream, request: Request) -> Opened:
     raise Lost(named("response_timed_out"), text)
 
 
+def _broken_off(error: trio.BrokenResourceError) -> Lost:
+    # With TLS 1.3 the server looks at our certificate when our side of the handshake is over.
+    fault = TLS.fault("ws", error)
+    if fault is not None and fault.code in _REFUSALS:
+        return Lost(fault, f"TLS: {TLS.why(error)}")
+    text = f"the connection broke off before the answer: {error.__cause__ or error}"
+    return Lost(named("connection_lost"), text)
+
+
 async def _response(stream: trio.abc.Stream, asking: Asking) -> Opened:
     while True:
         try:
             data = await stream.receive_some(4096)
         except trio.BrokenResourceError as error:
-            text = f"the connection broke off before the answer: {error.__cause__ or error}"
-            raise Lost(named("connection_lost"), text) from error
+            raise _broken_off(error) from error
         if not data:
             raise Lost(named("connection_lost"), "the server hung up before it answered")
         opened = asking.receive(bytes(data))

@@ -80,7 +80,7 @@ async def _secure(tcp: trio.SocketStream, host: str, tls: TLS) -> trio.abc.Strea
         stream = trio.SSLStream(
             tcp, tls.client_context(), server_hostname=tls.name_for(host), https_compatible=True
         )
-        await stream.do_handshake()
+        await tls.shake_hands(stream)
     except (trio.BrokenResourceError, ssl.SSLError, ValueError, ConfigError) as error:
         # A file of the options may be put right, or replaced, while the flow runs: no ConfigError.
         await trio.aclose_forcefully(tcp)

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from flowbus import Lost
+from flowbus import TLS, Lost
 from flowbus_websocket.dial import deadline_in, reason_of_tls, tls_fault_of
 from flowbus_websocket.faults import named
 from flowbus_websocket.server.access import Access
@@ -114,7 +114,7 @@ class Reception:
             return paced
         secured = trio.SSLStream(paced, tls, server_side=True, https_compatible=True)
         try:
-            await secured.do_handshake()
+            await TLS.shake_hands(secured)
         except (trio.BrokenResourceError, ssl.SSLError) as error:
             raise Lost(tls_fault_of(error), f"TLS: {reason_of_tls(error)}") from error
         return secured
