@@ -324,6 +324,42 @@ def test_files_that_options_name_are_looked_at(registry: Registry) -> None:
     assert found.startswith("connections.line.tls: tls.ca: cannot read the file")
 
 
+class Filed(Config):
+    """Options with a file that is never right."""
+
+    inner: Annotated[str, Meta(description="A file.")] = ""
+    where: Annotated[str, Meta(description="Which option is at fault.")] = ""
+
+    def check_files(self) -> None:
+        """Find fault."""
+        raise ConfigError("is no good", option=self.where)
+
+
+@transform("filed")
+def filed(message: Message, config: Filed) -> Message:
+    return message
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("", "f:2:6: nodes.x: is no good"),
+        ("inner", "f:3:11: nodes.x.inner: is no good"),
+        ("inner.deeper", "f:3:11: nodes.x.inner.deeper: is no good"),
+        ("absent", "f:2:6: nodes.x.absent: is no good"),
+    ],
+)
+def test_a_file_is_found_fault_with_at_its_option(where: str, expected: str) -> None:
+    registry = installed()
+    registry.add("test", {"nodes": {"filed": filed}})
+    text = (
+        f'{{"flowbus": 1, "wires": [], "nodes": {{\n"x": {{"type": "filed", "where": "{where}",\n'
+        ' "inner": "a"}}}'
+    )
+    (found,) = [p for p in check(parse(text.encode(), "f"), registry).problems if p.severity == "error"]
+    assert str(found) == expected
+
+
 def test_the_redactor_learns_secrets_and_no_problem_shows_one(
     registry: Registry, tmp_path: Path
 ) -> None:

@@ -104,7 +104,7 @@ NOT_SIGNABLE = Fault(
     "jwt.not_signable",
     "claims cannot be signed",
     "What should become a token is no JSON object, or holds a value that JSON does not have.",
-    "Put a map before the node that makes an object of texts, numbers, truth values, lists and objects.",
+    "Put a json-decode or a map before the node, that makes an object of what JSON knows.",
 )
 KEY_NOT_FOUND = Fault(
     "jwt.key_not_found",

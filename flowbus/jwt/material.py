@@ -92,7 +92,9 @@ def key_of_bytes(data: bytes, password: Secret | None) -> Any:
 
 
 def _native(data: bytes, password: Secret | None) -> Any:
-    blocks = {match[1]: match[0] for match in reversed([*_BLOCK.finditer(data)])}
+    blocks: dict[bytes, bytes] = {}
+    for match in _BLOCK.finditer(data):
+        blocks.setdefault(match[1], match[0])  # the first of each kind counts
     private = next((pem for label, pem in blocks.items() if label.endswith(b"PRIVATE KEY")), None)
     public = next((pem for label, pem in blocks.items() if label.endswith(b"PUBLIC KEY")), None)
     is_pem = b"-----BEGIN " in data

@@ -30,6 +30,7 @@ BUSY = Fault("x.busy", "busy", "The device is busy.", "Wait.", temporary=True)
         (Rejected("no"), Kind.REFUSED, "flowbus.rejected"),
         (Rejected(BUSY), Kind.LOST, "x.busy"),
         (ConfigError("no such file"), Kind.CONFIG, "flowbus.config"),
+        (ConfigError("no such file", option="key", fault=BUSY), Kind.CONFIG, "x.busy"),
         (KeyError("x"), Kind.BUG, "flowbus.bug"),
         (ExceptionGroup("", [OSError(), KeyError("x")]), Kind.BUG, "flowbus.bug"),
         (ExceptionGroup("", [OSError(), ExceptionGroup("", [ConfigError("c")])]), Kind.CONFIG, "flowbus.config"),

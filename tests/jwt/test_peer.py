@@ -85,6 +85,9 @@ PRIVATE: dict[str, bytes] = {
     "DER": private_der(RSA),
     "JWK": json.dumps(jwk(RSA)).encode(),
     "JWKS": json.dumps({"keys": [jwk(RSA, kid="k", use="sig", alg="RS256")]}).encode(),
+    "several keys, of which the first counts": (
+        private_pem(RSA, traditional=True) + private_pem(P256, traditional=True)
+    ).encode(),
     "a file with text around": b"PUBLIC notes\n"
     + public_pem(RSA).encode()
     + private_pem(RSA).encode(),
