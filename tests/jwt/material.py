@@ -9,10 +9,11 @@ import json
 from typing import Any
 
 import jwt as peer
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from flowbus import JWT
+from flowbus import JWT, Rejected
 from flowbus.secrets import Secret
 
 # RFC 9864 only gives EdDSA over Ed25519 a name of its own, which PyJWT does not know yet.
@@ -124,3 +125,18 @@ def forged(header: Any, claims: Any, signature: bytes = b"", *, key: bytes | Non
     if key is not None:
         signature = hmac.new(key, signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{unpadded(signature)}"
+
+
+def refusal(jwt: JWT, token: str | bytes, now: float = NOW) -> tuple[str, str]:
+    """The code and the text with which a token is refused; neither shows the token."""
+    with pytest.raises(Rejected) as caught:
+        jwt.verify(token, now)
+    text = token.decode(errors="replace") if isinstance(token, bytes) else token
+    longest = max(text.split("."), key=len)
+    assert len(longest) < 8 or longest not in str(caught.value)
+    assert caught.value.fault in JWT.faults()
+    return caught.value.fault.code, caught.value.text
+
+
+def code(jwt: JWT, token: str | bytes, now: float = NOW) -> str:
+    return refusal(jwt, token, now)[0]
