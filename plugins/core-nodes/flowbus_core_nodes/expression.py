@@ -27,6 +27,7 @@ import jsonatapy
 
 from flowbus import Message, Quality, Rejected
 from flowbus_core_nodes.faults import EXPRESSION, EXPRESSION_LIMIT, NO_VALUE
+from flowbus_core_nodes.shortcut import UNSURE, shortcut
 
 LENGTH = 8192  # characters of an expression
 TIME_LIMIT = 200  # ms of one evaluation; above 250 ms the runtime calls a node blocked
@@ -85,16 +86,19 @@ class Expression:
     be compiled, with the place.
     """
 
-    __slots__ = ("_exists", "_run", "name", "text")
+    __slots__ = ("_exists", "_run", "_short", "name", "text")
 
     def __init__(self, text: str, name: str) -> None:
         self.text = text
         self.name = name
         self._run = _checked(text, name)
         self._exists = _compile(f"{{'v': ({text})}}")
+        self._short = shortcut(text, _constant)
 
     def evaluate(self, seen: View) -> Any:
         """Return the value for the view of a message, or NOTHING; raises Rejected."""
+        if self._short is not None and (short := self._short(seen)) is not UNSURE:
+            return short
         try:
             value = self._run(seen)
             if value is None and not self._exists(seen):
@@ -109,7 +113,7 @@ class Expression:
 class Condition:
     """A compiled JSONata expression of which only its truth is wanted; see :class:`Expression`."""
 
-    __slots__ = ("_run", "name", "text")
+    __slots__ = ("_run", "_short", "name", "text")
 
     def __init__(self, text: str, name: str) -> None:
         self.text = text
@@ -117,9 +121,12 @@ class Condition:
         _checked(text, name)
         # The conditional operator casts to boolean as $boolean() does and costs a third of it.
         self._run = _compile(f"({text}) ? true : false")
+        self._short = shortcut(text, _constant)
 
     def holds(self, seen: View) -> bool:
         """Tell whether JSONata takes the value for true; nothing at all is false. Raises Rejected."""
+        if self._short is not None and type(short := self._short(seen)) is bool:
+            return short
         try:
             return self._run(seen) is True
         except _ERRORS as error:
@@ -153,6 +160,10 @@ def _compile(text: str) -> Callable[[View], Any]:
         # The built-in of this name exists but cannot be called (jsonatapy 2.2.13).
         compiled.register_override("random", random.random)
     return compiled.evaluate
+
+
+def _constant(text: str) -> Any:
+    return _compile(text)({})
 
 
 def _checked(text: str, name: str) -> Callable[[View], Any]:

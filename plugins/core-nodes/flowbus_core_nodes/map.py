@@ -63,9 +63,10 @@ class map_message:  # noqa: N801 - named like the functions that other node type
         self._payload = compiled.get("payload")
         self._topic = compiled.get("topic")
         self._headers = {name: compiled[f"headers.{name}"] for name in config.headers}
-        only = self._payload if len(compiled) == 1 else None  # the usual map, and the cheapest
-        self._payload_only = only is not None
-        self._view = view if only is None else view_for(only.text)
+        self._payload_only = list(compiled) == ["payload"]  # the usual map, and the cheapest
+        # The old headers are read off the view.
+        texts = (expression.text for expression in compiled.values())
+        self._view = view if self._headers else view_for(*texts)
 
     def __call__(self, message: Message) -> Message:
         """Return the descendant; every expression sees the message as it came."""
