@@ -21,6 +21,10 @@ from flowbus_websocket.server.sockets import remote_of
 RESOLUTION: Final = 1.0  # seconds; how exactly the times of the clients are kept
 MOST_SHOWN: Final = 1000  # clients in the status
 
+#: With more clients than these a server that stops does not wait for their answers to its Close
+#: frames: a runtime that stops has a few seconds, and each answer takes some of it.
+MANY: Final = 500
+
 #: Ways to leave that are nobody's mistake.
 _QUIET: Final = frozenset(closed_with(code).code for code in (1000, 1001, 1005, 1006)) | {
     named("connection_lost").code,
@@ -68,6 +72,8 @@ class Server:
                 if messages := client.take_left_over():
                     await self._io.send_many(messages)
             finally:
+                if len(self.clients) > MANY and client.dismissed is None:
+                    client.waits_for_close = False
                 del self.clients[client.name]
                 await client.part(*_farewell(client.dismissed))
                 client.gone.set()
