@@ -31,6 +31,7 @@ from flowbus.receipt import CONFIRMED, Receipt
 from flowbus.wire import Wire
 
 STRIKES = 5
+MANY = 1024
 _OWN_REFERENCES = 4
 
 
@@ -102,6 +103,7 @@ class Custody:
         self._outlets = outlets
         self._clock = clock
         self._held: deque[Delivery] = deque()
+        self._many = MANY  # from so many on, those that have ended are looked for among them
         self._careful = 0  # how many messages are still to be handed over alone
         self._handed_at: int | None = None  # when the node last got something and held nothing else
         self._one_at_a_time = trio.Lock()
@@ -136,7 +138,7 @@ class Custody:
             async with self._one_at_a_time:
                 return [await self._take_alone()]
         held = self._held
-        if held and held[0]._receipt is None:
+        if held and (held[0]._receipt is None or len(held) > self._many):
             self._forget_ended()
         wire, items = await self._inbox.take(limit)
         outlets = self._outlets
@@ -148,7 +150,7 @@ class Custody:
     def receive(self, message: Message, receipt: Receipt, wire: Wire) -> Delivery:
         """Take in a message that comes to an idle node without waiting on its wire."""
         held = self._held
-        if held and held[0]._receipt is None:
+        if held and (held[0]._receipt is None or len(held) > self._many):
             self._forget_ended()
         delivery = Delivery(message, receipt, wire, self._outlets)
         self._handed_at = None if held else self._clock.now()
@@ -157,10 +159,13 @@ class Custody:
 
     def _forget_ended(self) -> None:
         held = self._held
-        if held[-1]._receipt is None:  # mostly all have ended: one pass in a comprehension is fastest
+        # Mostly all have ended: one pass in a comprehension is fastest. It is also made when there are
+        # many, since one that stays open must not keep those behind it that have ended.
+        if held[-1]._receipt is None or len(held) > self._many:
             still = [delivery for delivery in held if delivery._receipt is not None]
             held.clear()
             held.extend(still)
+            self._many = max(MANY, 2 * len(held))
         else:
             while held and held[0]._receipt is None:
                 held.popleft()
