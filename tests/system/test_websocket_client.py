@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from flowbus_websocket.protocol.answer import Answering, accept
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Response
 from websockets.sync.server import ServerConnection
 
 from flowbus import Config, Message, NodeIO, Outcome, State, io_node
 from flowbus.report import live
-from flowbus.testing import Flow, run_flow
+from flowbus.testing import run_flow
 from tests.system.websocket_servers import echo, flow_of, listening, serving
 
 pytestmark = pytest.mark.system
@@ -141,31 +139,6 @@ async def test_the_request_is_what_was_asked_for() -> None:
     assert "secret" not in status
 
 
-@pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1011, "oh"), (4321, "own"), (1013, "")])
-async def test_close_codes_are_shown_and_the_client_returns(code: int, reason: str) -> None:
-    visits: list[int] = []
-
-    def handler(connection: ServerConnection) -> None:
-        visits.append(1)
-        if len(visits) == 1:
-            connection.recv()
-            connection.close(code, reason)
-        else:
-            echo(connection)
-
-    with trio.fail_after(20), serving(handler) as port:
-        async with run_flow(flow_of(port)) as flow:
-            await flow.wait_running()
-            flow.put_soon("in", Message("first"))
-            status = await flow.wait_code("ws", f"ws.{code}")
-            assert status.state is State.WAITING
-            assert reason in status.text
-            await flow.wait_running()
-            await flow.put("in", Message("second"))
-            while (await flow.get("out")).payload != "second":
-                pass
-
-
 async def test_a_server_restarts_and_nothing_is_lost() -> None:
     with contextlib.ExitStack() as first:
         port = first.enter_context(serving(echo))
@@ -203,123 +176,6 @@ async def test_a_frame_or_message_too_large_closes_with_1009() -> None:
                 status = await flow.wait_code("ws", "ws.message_too_big")
                 assert "1009" in status.text
     assert set(codes) == {1009}
-
-
-def answers(data: bytes) -> Callable[[socket.socket], None]:
-    def talk(connection: socket.socket) -> None:
-        connection.recv(4096)
-        connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
-        connection.recv(4096)
-
-    return talk
-
-
-def resets(connection: socket.socket) -> None:
-    connection.recv(4096)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
-
-
-@pytest.mark.parametrize(
-    ("talk", "code"),
-    [
-        (answers(b"SSH-2.0-OpenSSH\r\n\r\n"), "ws.response_parse_error"),
-        (answers(bytes(range(256)) * 300), "ws.response_parse_error"),
-        (answers(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), "ws.response_status"),
-        (answers(b"HTTP/1.1 401 Unauthorized\r\n\r\n"), "ws.authentication_refused"),
-        (answers(b"HTTP/1.1 403 Forbidden\r\n\r\n"), "ws.access_denied"),
-        (answers(b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n"), "ws.response_invalid"),
-        (
-            answers(b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
-            "ws.accept_missing",
-        ),
-        (
-            answers(
-                b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: x\r\n\r\n"
-            ),
-            "ws.accept_invalid",
-        ),
-        (answers(b""), "ws.connection_lost"),
-        (resets, "ws.connection_lost"),
-    ],
-)
-async def test_a_peer_that_opens_no_websocket(
-    talk: Callable[[socket.socket], None], code: str
-) -> None:
-    with trio.fail_after(20), listening(talk) as port:
-        async with run_flow(flow_of(port)) as flow:
-            status = await flow.wait_code("ws", code)
-            assert status.state is State.WAITING
-            assert status.text
-
-
-async def test_a_server_that_refuses_by_status() -> None:
-    def refuse(connection: ServerConnection, request: Any) -> Response:
-        return connection.respond(503, "later")
-
-    with trio.fail_after(20), serving(echo, process_request=refuse) as port:
-        async with run_flow(flow_of(port)) as flow:
-            assert "503" in (await flow.wait_code("ws", "ws.response_status")).text
-
-
-async def test_a_silent_server_times_out() -> None:
-    with (
-        trio.fail_after(20),
-        listening(lambda connection: connection.recv(1 << 16) and None) as port,
-    ):
-        async with run_flow(flow_of(port, response_timeout=0.2)) as flow:
-            await flow.wait_code("ws", "ws.connection_lost")
-    release = threading.Event()
-    with trio.fail_after(20), listening(lambda connection: release.wait(10) and None) as port:
-        try:
-            async with run_flow(flow_of(port, response_timeout=0.2)) as flow:
-                await flow.wait_code("ws", "ws.response_timed_out")
-        finally:
-            release.set()
-
-
-async def test_a_peer_that_does_not_answer_pings_is_given_up() -> None:
-    release = threading.Event()
-
-    def talk(connection: socket.socket) -> None:
-        request = Answering().receive(connection.recv(4096))
-        assert request is not None
-        connection.sendall(accept(request))
-        release.wait(10)
-
-    with trio.fail_after(20), listening(talk) as port:
-        try:
-            options = {"keepalive_interval": 0.2, "keepalive_timeout": 0.2, "close_timeout": 0.2}
-            async with run_flow(flow_of(port, **options)) as flow:
-                await flow.wait_code("ws", "ws.keepalive_timed_out")
-        finally:
-            release.set()
-
-
-async def test_addresses_that_cannot_be_reached() -> None:
-    cases = [
-        ("ws://127.0.0.1:1/", "ws.connection_refused"),
-        ("ws://no-such-host.invalid/", "ws.host_not_found"),
-        ("ws://[::1]:1/", "ws.connection_refused"),
-    ]
-    with trio.fail_after(30):
-        for url, code in cases:
-            flow = flow_of(0)
-            flow["nodes"]["ws"]["url"] = url
-            async with run_flow(flow) as running:
-                status = await _code(running)
-                expected = {code, "ws.resolver_error"} if "invalid" in url else {code}
-                if "::1" in url and not socket.has_ipv6:
-                    expected.add("ws.connect_failed")
-                assert status in expected | ({"ws.connect_failed"} if "::1" in url else set())
-
-
-async def _code(flow: Flow) -> str:
-    return (await flow.wait_state("ws", State.WAITING)).code
-
-
-# ---- TLS
 
 
 def _key(folder: Path, name: str) -> ec.EllipticCurvePrivateKey:

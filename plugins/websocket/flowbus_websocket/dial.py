@@ -93,7 +93,8 @@ async def _secure(tcp: trio.SocketStream, host: str, tls: TLS) -> trio.abc.Strea
 
 def tls_fault_of(error: BaseException) -> Fault:
     """Return the fault of a failed TLS handshake, also where the peer just hung up."""
-    return TLS.fault("ws", error) or named("tls_failed")
+    fault = TLS.fault("ws", error)
+    return named("tls_handshake_fail" if fault is None else fault.code.removeprefix("ws."))
 
 
 def reason_of_tls(error: BaseException) -> str:

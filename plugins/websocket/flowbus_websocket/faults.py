@@ -73,9 +73,6 @@ _STATUSES: Final[dict[str, tuple[int, str, str, str, str]]] = {
     "connection_lost": (7, "SOCK_CONN_LOST", "connection lost",
         "The connection broke off.",
         "Check cable, network and peer; flowbus connects again by itself."),
-    "tls_failed": (8, "SOCK_ERR_TLS", "TLS failed",
-        "A secure connection was not made, or broke.",
-        "Check that the peer speaks TLS on this port; the text has the reason."),
     "not_supported": (10, "SOCK_NOT_SUPPORTED", "not supported",
         "The system does not support what was asked of the socket.",
         "Read the text beside this code; leave out the option that it names."),
@@ -189,6 +186,7 @@ _OWN: Final[dict[str, tuple[str, str, str]]] = {
 }  # fmt: skip
 
 _TLS_STATUSES: Final = {
+    "not_tls": (8, "SOCK_ERR_TLS"),
     "ca_not_found": (17, "TLS_CA_NOTFOUND"),
     "cert_not_found": (18, "TLS_CERT_NOTFOUND"),
     "key_not_found": (19, "TLS_KEY_NOTFOUND"),
@@ -225,16 +223,14 @@ def _tls_fault(fault: Fault) -> Fault:
 
 
 _BY_CODE: Final = {code: _close_fault(code, *texts) for code, texts in _CLOSE_CODES.items()}
-_BY_NAME: Final = {name: _status_fault(name) for name in _STATUSES} | {
-    name: Fault(f"ws.{name}", *texts) for name, texts in {**_OWN, **SERVER_FAULTS}.items()
-}
+_BY_NAME: Final = (
+    {name: _status_fault(name) for name in _STATUSES}
+    | {name: Fault(f"ws.{name}", *texts) for name, texts in {**_OWN, **SERVER_FAULTS}.items()}
+    | {fault.code.removeprefix("ws."): _tls_fault(fault) for fault in TLS.faults("ws")}
+)
 
 #: Every entry, for the registry.
-FAULTS: Final = (
-    *_BY_CODE.values(),
-    *_BY_NAME.values(),
-    *(_tls_fault(fault) for fault in TLS.faults("ws")),
-)
+FAULTS: Final = (*_BY_CODE.values(), *_BY_NAME.values())
 
 
 def named(name: str) -> Fault:
