@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
-import socket
-import ssl
-import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
 from flowbus import Config, Message, NodeIO, Outcome, State, io_node
-from flowbus.report import live
 from flowbus.testing import run_flow
-from tests.system.websocket_servers import echo, flow_of, listening, serving
+from tests.system.websocket_servers import echo, flow_of, serving
 
 pytestmark = pytest.mark.system
 
@@ -178,109 +165,6 @@ async def test_a_frame_or_message_too_large_closes_with_1009() -> None:
     assert set(codes) == {1009}
 
 
-def _key(folder: Path, name: str) -> ec.EllipticCurvePrivateKey:
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / f"{name}.key").write_bytes(pem)
-    return key
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    """A folder with ca.pem, and server.pem and server.key for 127.0.0.1."""
-    now = datetime.datetime.now(datetime.UTC)
-    ca_key, key = _key(tmp_path, "ca"), _key(tmp_path, "server")
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-
-    def build(subject: x509.Name, public: Any) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(ca_name)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-        )
-
-    ca = build(ca_name, ca_key.public_key()).add_extension(
-        x509.BasicConstraints(ca=True, path_length=None), critical=True
-    )
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-    server = build(server_name, key.public_key()).add_extension(
-        x509.SubjectAlternativeName([address]), critical=False
-    )
-    for builder, name in ((ca, "ca"), (server, "server")):
-        certificate = builder.sign(ca_key, hashes.SHA256())
-        (tmp_path / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return tmp_path
-
-
-@pytest.fixture
-def server_context(authority: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "server.pem", authority / "server.key")
-    return context
-
-
-async def test_wss_with_an_own_authority(authority: Path, server_context: ssl.SSLContext) -> None:
-    with trio.fail_after(20), serving(echo, ssl=server_context) as port:
-        tls = {"ca": str(authority / "ca.pem")}
-        async with run_flow(flow_of(port, "wss", tls=tls)) as flow:
-            await flow.wait_running()
-            for payload in ("ä", b"x" * 65_536):
-                await flow.put("in", Message(payload))
-                assert (await flow.get("out")).payload == payload
-            await flow.stop()
-
-
-async def test_wss_is_refused_for_its_reason(
-    authority: Path, server_context: ssl.SSLContext
-) -> None:
-    ca = str(authority / "ca.pem")
-    with trio.fail_after(30), serving(echo, ssl=server_context) as port:
-        for tls, codes in (
-            ({}, {"ws.tls_unknown_ca", "ws.tls_self_signed"}),
-            ({"ca": ca, "server_name": "other.example"}, {"ws.tls_cn_mismatch"}),
-        ):
-            async with run_flow(flow_of(port, "wss", tls=tls)) as flow:
-                assert await _code(flow) in codes
-
-
-async def test_verify_off_works_and_says_so(server_context: ssl.SSLContext) -> None:
-    with trio.fail_after(20), serving(echo, ssl=server_context) as port:
-        async with run_flow(flow_of(port, "wss", tls={"verify": False})) as flow:
-            status = await flow.wait_state("ws", State.DEGRADED)
-            assert status.code == "ws.tls_not_verified"
-            await flow.put("in", Message("x"))
-            assert (await flow.get("out")).payload == "x"
-
-
-async def test_a_plain_peer_on_wss() -> None:
-    def talk(connection: socket.socket) -> None:
-        connection.recv(4096)
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    with trio.fail_after(20), listening(talk) as port:
-        async with run_flow(flow_of(port, "wss")) as flow:
-            await flow.wait_code("ws", "ws.tls_not_tls")
-
-
-async def test_a_tls_handshake_that_never_ends_is_bounded() -> None:
-    release = threading.Event()
-    with trio.fail_after(20), listening(lambda connection: release.wait(10) and None) as port:
-        try:
-            async with run_flow(flow_of(port, "wss", connect_timeout=0.2)) as flow:
-                await flow.wait_code("ws", "ws.connect_timed_out")
-        finally:
-            release.set()
-
-
 @pytest.mark.parametrize("when_full", ["drop-oldest", "drop-newest", "reject"])
 async def test_a_full_wire_behind_out_is_a_fault_of_the_node(when_full: str) -> None:
     def gush(connection: ServerConnection) -> None:
@@ -303,33 +187,3 @@ async def test_a_full_wire_behind_out_is_a_fault_of_the_node(when_full: str) -> 
             report = flow.report()
     outcome = "rejected" if when_full == "reject" else "dropped"
     assert report["ledger"][outcome] == 90
-
-
-async def test_what_status_shows_of_the_connection(
-    authority: Path, server_context: ssl.SSLContext
-) -> None:
-    tls = {"ca": str(authority / "ca.pem")}
-    options = {"subprotocols": ["a"], "headers": {"Authorization": "Bearer secret"}, "tls": tls}
-    with trio.fail_after(20), serving(echo, ssl=server_context, subprotocols=["a"]) as port:
-        async with run_flow(flow_of(port, "wss", "/line?key=secret", **options)) as flow:
-            await flow.wait_running("ws")
-            await flow.put("in", Message("äö"))
-            await flow.put("in", Message(b"xyz"))
-            await flow.get("out")
-            await flow.get("out")
-            shown = live(flow.runtime.parts, flow.report())["nodes"]["ws"]["details"]["connection"]
-    assert shown["url"] == f"wss://127.0.0.1:{port}/line"
-    assert shown["subprotocol"] == "a"
-    assert shown["remote"] == f"127.0.0.1:{port}"
-    assert shown["local"].startswith("127.0.0.1:")
-    assert shown["tls"]["version"] == "TLSv1.3"
-    assert shown["tls"]["cipher"].startswith("TLS_")
-    assert shown["tls"]["bits"] in (128, 256)
-    assert (shown["messages_in"], shown["messages_out"]) == (2, 2)
-    assert shown["bytes_in"] == 2 + 4 + 2 + 3
-    assert shown["bytes_out"] == 6 + 4 + 6 + 3
-    silence = shown["keepalive"].pop("silence")
-    assert 0 <= silence < 20
-    assert shown["keepalive"] == {"on": True, "interval": 20, "timeout": 10}
-    assert abs(shown["since"] - time.time()) < 20
-    assert "secret" not in str(shown)

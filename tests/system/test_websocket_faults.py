@@ -357,7 +357,9 @@ async def test_garbage_after_the_handshake_ends_in_a_fault_and_never_in_a_bug(se
 
 async def test_frames_that_come_a_byte_at_a_time() -> None:
     payload = json.dumps({"value": "ä" * 100}).encode()
-    frames = b"\x01\x03\xe2\x82\xac\x89\x01p\x80\x01!" + b"\x82\x7e" + len(payload).to_bytes(2) + payload
+    frames = (
+        b"\x01\x03\xe2\x82\xac\x89\x01p\x80\x01!" + b"\x82\x7e" + len(payload).to_bytes(2) + payload
+    )
 
     def talk(connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

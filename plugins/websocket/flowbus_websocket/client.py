@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from flowbus import TLS, ConfigError, Lost
-from flowbus_websocket.channel import Channel
+from flowbus_websocket.channel import GRACE, Channel
 from flowbus_websocket.compression import Compression, inflater
 from flowbus_websocket.dial import deadline_in, dial
 from flowbus_websocket.endpoint import ends_of
@@ -124,7 +124,7 @@ async def connect(
         await trio.aclose_forcefully(stream)
         raise
     channel = limits.channel(stream, is_client=True, rest=opened.rest, deflate=opened.deflate)
-    return Connected(request.address, channel, opened, ends_of(stream))
+    return Connected(request.address, channel, opened, ends_of(stream, tls or TLS()))
 
 
 async def open_on(stream: trio.abc.Stream, request: Request) -> Opened:
@@ -147,11 +147,7 @@ async def open_on(stream: trio.abc.Stream, request: Request) -> Opened:
         raise ConfigError(str(error)) from None
     with trio.move_on_after(deadline_in(request.response_timeout)):
         try:
-            await stream.send_all(data)
-        except trio.BrokenResourceError as error:
-            raise Lost(named("request_send_error"), f"{error.__cause__ or error}") from error
-        try:
-            opened = await _response(stream, asking)
+            opened = await _exchange(stream, asking, data)
         except HandshakeError as error:
             name = _BY_STATUS.get(error.status, error.why)
             raise Lost(named(name), str(error)) from None
@@ -163,21 +159,51 @@ async def open_on(stream: trio.abc.Stream, request: Request) -> Opened:
     raise Lost(named("response_timed_out"), text)
 
 
-def _broken_off(error: trio.BrokenResourceError) -> Lost:
-    # With TLS 1.3 the server looks at our certificate when our side of the handshake is over.
-    fault = TLS.fault("ws", error)
+async def _exchange(stream: trio.abc.Stream, asking: Asking, data: bytes) -> Opened:
+    """Send the request and return what the server agreed to.
+
+    A server that breaks off while we send may have said why: so both go on at the same time. In TLS
+    1.3 that is also where it refuses our certificate.
+    """
+    sent = False
+    opened: Opened | None = None
+    failed: Exception = ConnectionError("the server takes nothing more")
+
+    async def send() -> None:
+        nonlocal sent, failed
+        try:
+            await stream.send_all(data)
+            sent = True
+        except trio.BrokenResourceError as error:
+            failed = error
+            await trio.sleep(GRACE)
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        try:
+            opened = await _response(stream, asking)
+        except (trio.BrokenResourceError, HandshakeError, Lost) as error:
+            failed = error
+            nursery.cancel_scope.cancel()
+    if opened is not None and sent:
+        return opened
+    if isinstance(failed, HandshakeError):
+        raise failed
+    fault = TLS.fault("ws", failed)
     if fault is not None and fault.code in _REFUSALS:
-        return Lost(fault, f"TLS: {TLS.why(error)}")
-    text = f"the connection broke off before the answer: {error.__cause__ or error}"
-    return Lost(named("connection_lost"), text)
+        raise Lost(fault, f"TLS: {TLS.why(failed)}") from failed
+    if not sent:
+        raise Lost(named("request_send_error"), f"{failed.__cause__ or failed}") from failed
+    if isinstance(failed, Lost):
+        raise failed
+    text = f"the connection broke off before the answer: {failed.__cause__ or failed}"
+    raise Lost(named("connection_lost"), text) from failed
 
 
 async def _response(stream: trio.abc.Stream, asking: Asking) -> Opened:
     while True:
-        try:
-            data = await stream.receive_some(4096)
-        except trio.BrokenResourceError as error:
-            raise _broken_off(error) from error
+        data = await stream.receive_some(4096)
         if not data:
             raise Lost(named("connection_lost"), "the server hung up before it answered")
         opened = asking.receive(bytes(data))

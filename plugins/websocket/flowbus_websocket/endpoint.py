@@ -1,4 +1,4 @@
-"""The two ends of a stream, and how it is secured, in words for a status."""
+"""The two ends of a stream, and how it is secured, for a status."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ from typing import Any
 
 import trio
 
+from flowbus import TLS
 
-def ends_of(stream: trio.abc.Stream) -> dict[str, Any]:
+
+def ends_of(stream: trio.abc.Stream, tls: TLS) -> dict[str, Any]:
     """Return ``local`` and ``remote`` as host:port, and ``tls`` where there is TLS.
 
-    ``tls`` has version, cipher and its secret bits; an address is empty where the peer is gone.
+    ``tls`` is what :meth:`TLS.describe` says, the peer's certificate without its PEM. An address is
+    empty where the peer is gone.
     """
-    if isinstance(stream, trio.SSLStream):
-        tcp, tls = stream.transport_stream, _tls(stream)
-    else:
-        tcp, tls = stream, None
-    ends: dict[str, Any] = {"local": "", "remote": ""}
-    if isinstance(tcp, trio.SocketStream):
-        ends = {"local": _named(tcp, "getsockname"), "remote": _named(tcp, "getpeername")}
-    return ends if tls is None else {**ends, "tls": tls}
+    if not isinstance(stream, trio.SSLStream):
+        return _addresses(stream)
+    shown = tls.describe(stream)
+    if shown["peer"] is not None:
+        shown["peer"] = {name: value for name, value in shown["peer"].items() if name != "pem"}
+    return {**_addresses(stream.transport_stream), "tls": shown}
+
+
+def _addresses(stream: trio.abc.Stream) -> dict[str, Any]:
+    if not isinstance(stream, trio.SocketStream):
+        return {"local": "", "remote": ""}
+    return {"local": _named(stream, "getsockname"), "remote": _named(stream, "getpeername")}
 
 
 def _named(stream: trio.SocketStream, end: str) -> str:
@@ -28,8 +35,3 @@ def _named(stream: trio.SocketStream, end: str) -> str:
     except OSError:
         return ""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _tls(stream: trio.SSLStream[Any]) -> dict[str, Any]:
-    name, _, bits = stream.cipher() or ("", "", 0)
-    return {"version": stream.version(), "cipher": name, "bits": bits}
