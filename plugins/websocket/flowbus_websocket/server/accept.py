@@ -67,6 +67,15 @@ class Accept(Config):
             "shown. Refused with 403."
         ),
     ] = {}  # noqa: RUF012  msgspec copies it
+    client_certs: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Certificates that may connect, of those that tls.client_ca has issued: "
+            "subjects as RFC 4514 writes them (CN=panel*,O=Plant; * within an attribute) or "
+            "SHA-256 fingerprints. "
+            "Refused with 403."
+        ),
+    ] = ()
     bearer_jwt: Annotated[
         JWT | None,
         Meta(

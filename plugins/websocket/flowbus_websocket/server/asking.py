@@ -82,6 +82,7 @@ class Asking:
             "extensions": values(request.headers, "sec-websocket-extensions"),
             "headers": masked(request.headers, self._shown),
             "remote": caller.remote,
+            "client_cert": caller.client_cert,
         }
         return Message(payload, headers={HEADER: name, "remote": caller.remote})
 

@@ -22,11 +22,17 @@ MAX_LINE: Final = 1 << 16  # characters, or bytes
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Who asks to open a WebSocket, and how: addresses as ``host:port``."""
+    """Who asks to open a WebSocket, and how: addresses as ``host:port``, TLS as it describes itself."""
 
     request: Request
     remote: str = ""
     local: str = ""
+    tls: dict[str, Any] | None = None
+
+    @property
+    def client_cert(self) -> dict[str, Any] | None:
+        """The certificate that the client has shown, None without one."""
+        return None if self.tls is None else self.tls["peer"]
 
 
 class Client:
@@ -44,6 +50,8 @@ class Client:
         self.headers: dict[str, Any] = {"connection": name, "remote": caller.remote}
         if agreed.claims is not None:
             self.headers["claims"] = agreed.claims
+        if caller.client_cert is not None:
+            self.headers["client_cert"] = caller.client_cert
         self.lines: LineMode | None = None
         self._max_line = max_line or MAX_LINE
         self._left_over: list[Message] = []
@@ -117,8 +125,9 @@ class Client:
 
     def _shown_where_there(self) -> dict[str, Any]:
         origin = self.caller.request.header("origin")
-        more = {name: self.headers[name] for name in ("claims",) if name in self.headers}
-        return more if origin is None else {"origin": origin, **more}
+        shown = {"origin": origin, "client_cert": brief(self.caller.client_cert)}
+        shown["claims"] = self.headers.get("claims")
+        return {name: value for name, value in shown.items() if value is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``flowbus status --json`` shows of it."""
@@ -134,6 +143,8 @@ class Client:
             "subprotocol": self.subprotocol,
             "compression": channel.deflate and channel.deflate._asdict(),
             "since": self.since,
+            "tls": without(self.caller.tls, "peer"),
+            "client_cert": brief(self.caller.client_cert),
             "line_mode": self.lines is not None,
             "max_line": self.lines.max_line if self.lines is not None else None,
             "accept_data": not channel.paused,
@@ -152,3 +163,13 @@ def shown(content: bytes) -> str | bytes:
         return content.decode()
     except UnicodeDecodeError:
         return content
+
+
+def brief(certificate: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what is shown of a certificate: all but the certificate."""
+    return without(certificate, "pem")
+
+
+def without(value: dict[str, Any] | None, name: str) -> dict[str, Any] | None:
+    """Return a copy that lacks one key; None of None."""
+    return None if value is None else {k: v for k, v in value.items() if k != name}

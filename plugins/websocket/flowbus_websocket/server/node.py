@@ -14,7 +14,7 @@ from flowbus_websocket.server.inbox import Inbox
 from flowbus_websocket.server.listening import Listening
 from flowbus_websocket.server.posting import Posting
 from flowbus_websocket.server.reception import Decide, Reception
-from flowbus_websocket.server.rules import Rules
+from flowbus_websocket.server.rules import Rules, Secured
 from flowbus_websocket.server.ruling import Ruling
 from flowbus_websocket.server.serving import Server
 from flowbus_websocket.server.settings import WebSocketServer
@@ -68,7 +68,7 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
 
 def _rules(config: WebSocketServer) -> Rules:
     try:
-        context = config.tls.server_context() if config.tls is not None else None
+        tls = None if config.tls is None else Secured(config.tls, config.tls.server_context())
     except ConfigError as error:
         # A file may be put right, or replaced, while the flow runs.
         raise Lost(tls_fault_of(error), reason_of_tls(error)) from error
@@ -83,7 +83,7 @@ def _rules(config: WebSocketServer) -> Rules:
         line_mode=config.line_mode,
         max_line=config.max_line,
         ping_events=config.ping_events,
-        tls=context,
+        tls=tls,
     )
 
 

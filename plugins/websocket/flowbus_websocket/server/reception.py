@@ -7,11 +7,11 @@ import secrets
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import trio
 
-from flowbus import TLS, Lost
+from flowbus import Lost
 from flowbus_websocket.dial import deadline_in, reason_of_tls, tls_fault_of
 from flowbus_websocket.faults import named
 from flowbus_websocket.server.access import Access
@@ -80,9 +80,9 @@ class Reception:
             raise Lost(named("bad_handshake"), "hung up before it asked for anything")
         if not await self._access.admits(host_in(remote)):
             raise Lost(named("address_refused"), "its address is not allowed")
-        secured = await self._secure(stream)
+        secured, tls = await self._secure(stream)
         request = await read_request(secured)
-        caller = Caller(request=request, remote=remote, local=local_of(stream))
+        caller = Caller(request=request, remote=remote, local=local_of(stream), tls=tls)
         if self.taken >= self._rules.max_connections:
             await answer(secured, request, self._full())
         self.taken += 1
@@ -107,17 +107,20 @@ class Reception:
         client.set_line_mode(on=self._rules.line_mode)
         return client
 
-    async def _secure(self, stream: trio.SocketStream) -> trio.abc.Stream:
+    async def _secure(
+        self, stream: trio.SocketStream
+    ) -> tuple[trio.abc.Stream, dict[str, Any] | None]:
+        """Return the stream to speak on, and what TLS came to where there is TLS."""
         seconds, tls = self._rules.send_timeout, self._rules.tls
         paced = PacedStream(stream, seconds) if seconds else stream
         if tls is None:
-            return paced
-        secured = trio.SSLStream(paced, tls, server_side=True, https_compatible=True)
+            return paced, None
+        secured = trio.SSLStream(paced, tls.context, server_side=True, https_compatible=True)
         try:
-            await TLS.shake_hands(secured)
+            await tls.options.shake_hands(secured)
         except (trio.BrokenResourceError, ssl.SSLError) as error:
             raise Lost(tls_fault_of(error), f"TLS: {reason_of_tls(error)}") from error
-        return secured
+        return secured, tls.options.describe(secured)
 
     def _full(self) -> Decision:
         text = f"{self._rules.max_connections} clients are connected"

@@ -7,9 +7,17 @@ from typing import Literal
 
 import msgspec
 
+from flowbus import TLS
 from flowbus_websocket.client import Limits
 
 SlowClient = Literal["wait", "drop", "close"]
+
+
+class Secured(msgspec.Struct, frozen=True):
+    """TLS for the connections: the options, and the context that was made of them."""
+
+    options: TLS
+    context: ssl.SSLContext
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,4 +33,4 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     line_mode: bool = False
     max_line: int = 1 << 16
     ping_events: bool = False
-    tls: ssl.SSLContext | None = None
+    tls: Secured | None = None

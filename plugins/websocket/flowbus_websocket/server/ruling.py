@@ -15,6 +15,9 @@ from flowbus_websocket.server.refused import Refused
 from flowbus_websocket.welcome import Decision
 
 _PORT: Final = re.compile(r":\d+$")
+#: A star does not reach beyond its attribute of a name: CN=panel* is not CN=panel 1,O=Another.
+_IN_ATTRIBUTE: Final = r"(?:\\.|[^,+\\])*"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Ruling:
@@ -25,12 +28,16 @@ class Ruling:
         self._paths = _patterns(accept.paths)
         self._origins = _patterns(accept.origins, re.IGNORECASE)
         self._hosts = _patterns(accept.hosts, re.IGNORECASE)
+        self._fingerprints = frozenset(filter(None, map(fingerprint_of, accept.client_certs)))
+        subjects = [text for text in accept.client_certs if not fingerprint_of(text)]
+        self._subjects = _patterns(subjects, any_text=_IN_ATTRIBUTE)
         self._bearer = None if accept.bearer_jwt is None else Bearer(accept.bearer_jwt.verifier())
         self._rules: tuple[Callable[[Caller], None], ...] = (
             self._host,
             self._path,
             self._origin,
             self._headers,
+            self._client_cert,
         )
 
     def decide(self, caller: Caller) -> Decision:
@@ -84,6 +91,18 @@ class Ruling:
                     "require_headers", named("header_refused"), f"the header {name} is wrong"
                 )
 
+    def _client_cert(self, caller: Caller) -> None:
+        if not self._accept.client_certs:
+            return
+        certificate, fault = caller.client_cert, named("client_cert_refused")
+        if certificate is None:
+            raise Refused("client_certs", fault, "a client certificate is needed")
+        subject = certificate.get("subject", "")
+        known = certificate["sha256"] in self._fingerprints
+        if not known and not _fits(self._subjects, subject):
+            text = f"the certificate of {subject} is not allowed"
+            raise Refused("client_certs", fault, text)
+
     def _subprotocol(self, caller: Caller) -> str | None:
         offered = caller.request.subprotocols
         chosen = next((name for name in self._accept.subprotocols if name in offered), None)
@@ -103,9 +122,17 @@ def _same(value: str, wanted: str) -> bool:
     return hmac.compare_digest(sent, wanted.encode()) or as_latin
 
 
-def _patterns(texts: Iterable[str], flags: re.RegexFlag = re.NOFLAG) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(re.escape(text).replace(r"\*", ".*"), flags) for text in texts)
+def _patterns(
+    texts: Iterable[str], flags: re.RegexFlag = re.NOFLAG, *, any_text: str = ".*"
+) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(re.escape(text).replace(r"\*", any_text), flags) for text in texts)
 
 
 def _fits(patterns: Iterable[re.Pattern[str]], *texts: str) -> bool:
     return any(pattern.fullmatch(text) for pattern in patterns for text in texts)
+
+
+def fingerprint_of(text: str) -> str:
+    """Return a SHA-256 fingerprint as lower-case hex, however it is written; empty where it is none."""
+    digits = text.lower().removeprefix("sha256:").replace(":", "")
+    return digits if _SHA256.fullmatch(digits) else ""

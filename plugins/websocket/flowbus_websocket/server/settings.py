@@ -174,6 +174,9 @@ class WebSocketServer(OpenConnection):
             raise ValueError(f"path: {self.path!r} does not begin with /")
         if self.path is not None and isinstance(self.accept, Accept) and self.accept.paths:
             raise ValueError("path: says the same as accept.paths; give one of them")
+        demands = isinstance(self.accept, Accept) and self.accept.client_certs
+        if demands and not _asks_for_certificates(self.tls):
+            raise ValueError("accept: client_certs needs tls.client_ca, who issues them")
         if self.show_headers and self.accept != "ask":
             raise ValueError('show_headers: is for accept "ask"')
         if self.tls is not None:
@@ -208,3 +211,9 @@ class WebSocketServer(OpenConnection):
             receive_buffer=self.receive_buffer,
             send_buffer=self.send_buffer,
         )
+
+
+def _asks_for_certificates(tls: TLS | None) -> bool:
+    if tls is None or tls.client_auth == "none":
+        return False
+    return tls.client_ca is not None or tls.ca is not None
