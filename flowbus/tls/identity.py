@@ -164,7 +164,7 @@ class ServerIdentity(Identity):
             kind = identity.show(context, place)
             if kind in kinds:
                 text = (
-                    f"has a {kind} key as that of {kinds[kind]}, and only one of them can be shown"
+                    f"has a key of the same kind ({kind}) as {kinds[kind]}; only one can be shown"
                 )
                 raise option_error(place, "cert", text)
             kinds[kind] = place
