@@ -22,10 +22,15 @@ async def shake_hands(stream: trio.SSLStream[Any]) -> None:
     try:
         await stream.do_handshake()
     except trio.BrokenResourceError as error:
-        # What is left after a guard's refusal is no alert: it would end the handshake well.
-        if not isinstance(error.__cause__, TLSRefusedError):
+        if not _is_refusal_of_a_guard(error):
             await _send_alert(stream)
         raise
+
+
+def _is_refusal_of_a_guard(error: trio.BrokenResourceError) -> bool:
+    """Tell whether OpenSSL was content: what it has left to send would end the handshake well."""
+    cause = error.__cause__
+    return isinstance(cause, TLSRefusedError) and cause.__cause__ is None
 
 
 async def _send_alert(stream: trio.SSLStream[Any]) -> None:
