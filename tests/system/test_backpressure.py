@@ -34,7 +34,12 @@ def flow(websocket: int, broker: int) -> dict[str, object]:
             "value": {"type": "map", "payload": "{'number': payload.number, 'more': payload.more}"},
             "publish": {"type": "mqtt-out", "connection": "plant", "topic": "numbers", "qos": 1},
         },
-        "wires": [["server", "decode"], ["decode", "route"], ["route.speed", "value"], ["value", "publish"]],
+        "wires": [
+            ["server", "decode"],
+            ["decode", "route"],
+            ["route.speed", "value"],
+            ["value", "publish"],
+        ],
     }
 
 

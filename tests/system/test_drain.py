@@ -30,7 +30,12 @@ def flow(websocket: int, plc: int) -> dict[str, object]:
                 "port": plc,
                 "symbols": {"MAIN.n": {"type": "INT", "value": 42}},
             },
-            "slow": {"type": "inject", "delay": 0.5, "payload": 0.5, "headers": {"command": "slow"}},
+            "slow": {
+                "type": "inject",
+                "delay": 0.5,
+                "payload": 0.5,
+                "headers": {"command": "slow"},
+            },
         },
         "wires": [["server", "read"], ["read", "server"], ["slow", "simulator"]],
     }

@@ -85,7 +85,20 @@ async def test_commands_reach_the_plc_and_telemetry_the_broker(tmp_path: Path) -
 def talk(websocket: int, broker: int) -> None:
     """Everything that blocks: pyads, the websockets library, mosquitto's clients."""
     subscriber = subprocess.Popen(
-        [tool("mosquitto_sub"), "-p", str(broker), "-t", "plc/#", "-v", "-q", "1", "-C", "4", "-W", "6"],
+        [
+            tool("mosquitto_sub"),
+            "-p",
+            str(broker),
+            "-t",
+            "plc/#",
+            "-v",
+            "-q",
+            "1",
+            "-C",
+            "4",
+            "-W",
+            "6",
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -103,11 +116,25 @@ def talk(websocket: int, broker: int) -> None:
             wait_for(lambda: read(plc, "MAIN.rManual") == number)  # noqa: B023
             sleep_a_cycle()
         lines = subscriber.communicate(timeout=20)[0].splitlines()
-        assert lines[-3:] == ["plc/MAIN.rManual 1.5", "plc/MAIN.rManual 2.5", "plc/MAIN.rManual 3.5"]
+        assert lines[-3:] == [
+            "plc/MAIN.rManual 1.5",
+            "plc/MAIN.rManual 2.5",
+            "plc/MAIN.rManual 3.5",
+        ]
 
         for qos in ("0", "1"):
             subprocess.run(
-                [tool("mosquitto_pub"), "-p", str(broker), "-t", "to/all", "-m", f"by qos {qos}", "-q", qos],
+                [
+                    tool("mosquitto_pub"),
+                    "-p",
+                    str(broker),
+                    "-t",
+                    "to/all",
+                    "-m",
+                    f"by qos {qos}",
+                    "-q",
+                    qos,
+                ],
                 check=True,
                 timeout=10,
             )

@@ -35,15 +35,30 @@ PLC = {
 def main_job(websocket: int, plc: int, broker: int) -> dict[str, Any]:
     return {
         "connections": {
-            "line": {"type": "ads", "host": "127.0.0.1", "tcp_port": plc, "timeout": 1, "heartbeat": 0.5},
+            "line": {
+                "type": "ads",
+                "host": "127.0.0.1",
+                "tcp_port": plc,
+                "timeout": 1,
+                "heartbeat": 0.5,
+            },
             "plant": {"type": "mqtt", "url": f"mqtt://127.0.0.1:{broker}", "keepalive": 2},
         },
         "nodes": {
             "cloud": {"type": "websocket-client", "url": f"ws://127.0.0.1:{websocket}"},
             "decode": {"type": "json-decode"},
             "value": {"type": "map", "payload": "payload.value"},
-            "drive": {"type": "ads-write", "connection": "line", "symbol": "MAIN.rSetpoint", "ttl": 1},
-            "telemetry": {"type": "ads-subscribe", "connection": "line", "symbols": ["MAIN.nCount"]},
+            "drive": {
+                "type": "ads-write",
+                "connection": "line",
+                "symbol": "MAIN.rSetpoint",
+                "ttl": 1,
+            },
+            "telemetry": {
+                "type": "ads-subscribe",
+                "connection": "line",
+                "symbols": ["MAIN.nCount"],
+            },
             "publish": {"type": "mqtt-out", "connection": "plant", "topic": "t/{topic}", "qos": 1},
             "ticks": {"type": "inject", "interval": 0.01, "pattern": "counter"},
             "ticked": {"type": "debug", "active": False},
@@ -76,7 +91,9 @@ def waiting(flow: Flow) -> set[str]:
 
 
 @pytest.mark.parametrize("which", list(OUTAGES))
-async def test_exactly_the_nodes_concerned_wait_and_all_come_back(which: str, tmp_path: Path) -> None:
+async def test_exactly_the_nodes_concerned_wait_and_all_come_back(
+    which: str, tmp_path: Path
+) -> None:
     flow_file = tmp_path / "plc.json"
     plc_port = peers.free_port()
     PLC["nodes"]["plc"]["port"] = plc_port  # type: ignore[index]
@@ -150,7 +167,11 @@ async def test_a_command_that_waited_out_the_outage_is_expired_and_never_written
     port = peers.free_port()
     plc = {
         "nodes": {
-            "plc": {"type": "ads-simulator", "port": port, "symbols": {"MAIN.nSet": {"type": "DINT"}}},
+            "plc": {
+                "type": "ads-simulator",
+                "port": port,
+                "symbols": {"MAIN.nSet": {"type": "DINT"}},
+            },
             "written": {"type": "test-sink"},
         },
         "wires": [["plc", "written"]],
@@ -171,7 +192,9 @@ async def test_a_command_that_waited_out_the_outage_is_expired_and_never_written
                 assert (await first.get("written")).payload == 1
             await flow.wait_state("drive", State.WAITING)
 
-            waited = await flow.put("commands", Message(2))  # returns at its end: the PLC is still away
+            waited = await flow.put(
+                "commands", Message(2)
+            )  # returns at its end: the PLC is still away
             assert (waited.outcome, waited.code) == (Outcome.EXPIRED, "flowbus.expired")
 
             async with run_flow(plc) as second:

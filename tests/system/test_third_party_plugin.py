@@ -74,7 +74,16 @@ def test_it_is_found_checked_and_run(tmp_path: Path) -> None:
     (source / "pyproject.toml").write_text(PYPROJECT)
     for name, text in {"__init__": REGISTER, "nodes": NODES, "broken": BROKEN}.items():
         (source / "acme_flow" / f"{name}.py").write_text(text)
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(target),
+    ]
     subprocess.run([*install, str(source)], check=True, timeout=120)
 
     def flowbus(*arguments: str) -> subprocess.CompletedProcess[str]:

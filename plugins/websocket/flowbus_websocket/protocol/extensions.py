@@ -94,12 +94,15 @@ def check_answer(extensions: list[Extension], offers: Iterable[Offer]) -> Agreed
         raise ValueError(f"the server uses {names}, which was not offered")
     if len(extensions) > 1:
         raise ValueError(f"the server uses {PERMESSAGE_DEFLATE} twice")
-    answer = _offer(extensions[0])
     flaws = []
-    for offer in offers:
-        if not (flaw := _flaw(answer, offer, extensions[0])):
-            return _agreed(answer, offer)
-        flaws.append(flaw)
+    try:
+        answer = _offer(extensions[0])
+        for offer in offers:
+            if not (flaw := _flaw(answer, offer, extensions[0])):
+                return _agreed(answer, offer)
+            flaws.append(flaw)
+    except ValueError as error:
+        flaws.append(str(error))
     raise ValueError(f"the server answered {extensions[0]}: {flaws[0]}")
 
 
