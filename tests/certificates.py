@@ -116,6 +116,10 @@ def _host(host: str) -> x509.GeneralName:
 
 
 SERVER_USAGE = ExtendedKeyUsageOID.SERVER_AUTH
+#: Alternative names: an ediPartyName (RFC 5280, section 4.2.1.6), which cryptography does not read.
+EDI_PARTY = x509.UnrecognizedExtension(
+    x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3007a505a1030c0178")
+)
 CLIENT_USAGE = ExtendedKeyUsageOID.CLIENT_AUTH
 
 CA = Identity("ca")

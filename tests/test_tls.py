@@ -67,6 +67,17 @@ async def test_mutual_tls() -> None:
     assert (await shake(client, server))["server"] == "TLSv1.3"
 
 
+async def test_a_client_certificate_goes_with_the_authorities_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = inline(SERVER, client_ca=CA.cert().decode())
+    (tmp_path / "ca.pem").write_bytes(CA.cert())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert (await shake(inline(CLIENT), server))["server"] == "TLSv1.3"
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert code((await shake(inline(CLIENT), server))["client"]) == "ws.tls_unknown_ca"
+
+
 async def test_an_authority_below_the_root_can_be_trusted_by_itself() -> None:
     middle = Identity("middle", CA)
     server = Identity("server", middle, hosts=["plc.test"])

@@ -23,6 +23,7 @@ from tests.certificates import (
     CA,
     CLIENT_USAGE,
     DAY,
+    EDI_PARTY,
     NOW,
     OTHER_CA,
     PEM,
@@ -317,6 +318,13 @@ async def test_the_system_knows_authorities_too(
     client = TLS(ignore=("expired",))
     assert await outcome(client, inline(DEFECTS["expired"])) == ""
     assert await outcome(client, inline(DEFECTS["untrusted"])) == FAULTS["untrusted"]
+
+
+async def test_a_certificate_that_only_openssl_can_read_is_refused() -> None:
+    """Among its names is one of a kind that cryptography does not know: a fault, not a crash."""
+    server = inline(Identity("plc.test", CA, ca=False, extensions=[EDI_PARTY]))
+    for client in (ignoring("expired"), ignoring("wrong_usage", "crl_unavailable")):
+        assert await outcome(client, server) == "ws.tls_verify_fail"
 
 
 async def test_no_data_is_sent_before_the_server_is_accepted() -> None:

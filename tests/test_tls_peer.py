@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from flowbus import TLS
-from tests.certificates import CA, CLIENT, DER, SERVER, TRUSTING, Identity, inline
+from tests.certificates import CA, CLIENT, DER, EDI_PARTY, SERVER, TRUSTING, Identity, inline
 
 NAME = x509.Name(
     [
@@ -90,6 +90,31 @@ async def test_without_the_library_what_is_not_verified_is_only_told_by_its_fing
         "sha256": hashlib.sha256(SERVER.cert(DER)).hexdigest(),
         "pem": SERVER.cert().decode(),
     }
+
+
+async def test_a_certificate_that_only_openssl_can_read_is_told_by_its_fingerprint() -> None:
+    server = Identity("plc.test", CA, ca=False, extensions=[EDI_PARTY])
+    near, _ = await both_sides(TLS(verify=False), inline(server))
+    assert near["peer"].keys() == {"status", "sha256", "pem"}
+    assert near["peer"]["pem"] == server.cert().decode()
+
+
+async def test_names_of_every_kind_are_text() -> None:
+    names = x509.SubjectAlternativeName(
+        [
+            x509.DNSName("line.test"),
+            x509.RFC822Name("line@plant.test"),
+            x509.UniformResourceIdentifier("urn:line"),
+            x509.DirectoryName(NAME),
+        ]
+    )
+    machine = Identity("line", CA, ca=False, extensions=[names])
+    _, far = await both_sides(
+        inline(machine, ca=CA.cert().decode()), inline(SERVER, client_ca=CA.cert().decode())
+    )
+    assert far["peer"]["names"] == [
+        "line.test", "line@plant.test", "urn:line", "CN=line 1,O=Acme\\, Inc.,C=DE",
+    ]  # fmt: skip
 
 
 async def test_a_resumed_session_is_told() -> None:

@@ -123,6 +123,15 @@ def test_the_file_of_keys_is_looked_at_and_not_made(tmp_path: Path) -> None:
         assert code(caught.value) == "ws.tls_setup"
 
 
+def test_a_file_of_keys_that_is_there_becomes_private(tmp_path: Path) -> None:
+    path = tmp_path / "keys.log"
+    path.write_text("# mine\n")
+    path.chmod(0o644)
+    TLS(keylog_file=str(path)).client_context()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().startswith("# mine\n")
+
+
 @pytest.mark.parametrize(
     ("groups", "why"),
     [

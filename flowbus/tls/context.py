@@ -88,7 +88,11 @@ def log_keys(context: ssl.SSLContext, path: str) -> None:
     The format is NSS's, which Wireshark reads. Raises TLSConfigError.
     """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+        descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)  # it may have been there
+        finally:
+            os.close(descriptor)
         context.keylog_filename = path
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from OpenSSL.crypto import X509, X509Store, X509StoreContext, X509StoreContextError, X509StoreFlags
+from OpenSSL.crypto import Error as OpenSSLError
 
 from flowbus.tls.faults import TLSRefusedError, kind_of_code
 from flowbus.tls.hostname import is_for_host
@@ -27,6 +28,11 @@ Kind = Literal[
     "crl_unavailable",
 ]  # fmt: skip
 
+#: What cryptography and pyOpenSSL raise for a certificate that OpenSSL has made something of.
+_UNREADABLE: Final = (
+    ValueError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm, OpenSSLError,
+)  # fmt: skip
 _NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME
 _TIMES: Final = frozenset({"expired", "not_yet_valid"})
 _DEPTH_ZERO_SELF_SIGNED: Final = 18  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
@@ -54,11 +60,16 @@ class Tolerance:
 
     def passed(self, connection: ssl.SSLObject | ssl.SSLSocket) -> None:
         """Verify the server of a handshake that OpenSSL has made. Raises TLSRefusedError."""
-        presented = [x509.load_der_x509_certificate(der) for der in _presented(connection)]
-        if not presented:
+        shown = _presented(connection)
+        if not shown:
             raise TLSRefusedError("verify_fail", "the server shows no certificate")
         level = connection.context.security_level
-        self.verify(presented, connection.server_hostname or "", level)
+        try:
+            presented = [x509.load_der_x509_certificate(der) for der in shown]
+            self.verify(presented, connection.server_hostname or "", level)
+        except _UNREADABLE as error:
+            text = f"the certificate cannot be read: {error}"
+            raise TLSRefusedError("verify_fail", text) from None
 
     def failed(self, error: ssl.SSLError) -> ssl.SSLError:
         """Return the error as it is."""

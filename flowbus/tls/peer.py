@@ -43,13 +43,9 @@ def describe(connection: Any, status: str) -> dict[str, Any]:
 
 def _certificate(der: bytes, parsed: dict[str, Any] | None, status: str) -> dict[str, Any]:
     shown = {"status": status, "sha256": fingerprint(der), "pem": ssl.DER_cert_to_PEM_cert(der)}
-    if parsed:
-        return {**_from_ssl(parsed), **shown}
-    try:  # ssl reads no certificate that it has not verified
-        from cryptography import x509
-    except ImportError:
-        return shown
-    return {**_from_library(x509.load_der_x509_certificate(der)), **shown}
+    # Python's ssl reads no certificate that it has not verified.
+    found = _from_ssl(parsed) if parsed else _from_library(der)
+    return {**found, **shown}
 
 
 def _from_ssl(parsed: dict[str, Any]) -> dict[str, Any]:
@@ -57,13 +53,28 @@ def _from_ssl(parsed: dict[str, Any]) -> dict[str, Any]:
         "subject": _name(parsed.get("subject", ())),
         "issuer": _name(parsed.get("issuer", ())),
         "serial": parsed["serialNumber"],
-        "names": [value for _, value in parsed.get("subjectAltName", ())],
+        "names": [
+            value if isinstance(value, str) else _name(value)
+            for _, value in parsed.get("subjectAltName", ())
+        ],
         "not_before": _time(ssl.cert_time_to_seconds(parsed["notBefore"])),
         "not_after": _time(ssl.cert_time_to_seconds(parsed["notAfter"])),
     }
 
 
-def _from_library(certificate: Any) -> dict[str, Any]:
+def _from_library(der: bytes) -> dict[str, Any]:
+    """Return what cryptography reads; nothing where it is not installed or cannot read it."""
+    try:
+        from cryptography import x509
+    except ImportError:
+        return {}
+    try:
+        return _read(x509.load_der_x509_certificate(der))
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return {}
+
+
+def _read(certificate: Any) -> dict[str, Any]:
     serial = f"{certificate.serial_number:X}"
     return {
         "subject": certificate.subject.rfc4514_string(),
