@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 
 from flowbus.config import decode
 from flowbus.errors import ConfigError
@@ -276,9 +276,16 @@ def test_a_server_needs_a_certificate() -> None:
         TLS().server_context()
 
 
-@pytest.mark.parametrize("key", [rsa.generate_private_key(65537, 2048), "ed25519"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        rsa.generate_private_key(65537, 2048),
+        ed25519.Ed25519PrivateKey.generate(),
+        ed448.Ed448PrivateKey.generate(),
+    ],
+    ids=["rsa", "ed25519", "ed448"],
+)
 async def test_kinds_of_keys(key: Any) -> None:
-    key = ed25519.Ed25519PrivateKey.generate() if key == "ed25519" else key
     server = Identity("s", CA, hosts=["plc.test"], key=key)
     assert (await shake(TRUSTING, inline(server)))["client"] == "TLSv1.3"
 

@@ -45,7 +45,7 @@ class Identity(Config):
         str | None,
         Meta(
             description="Which certificate of several in `cert` or `pkcs12`: its subject or a part "
-            "of it, or Thumbprint=<SHA-256 as hex>."
+            "of it, or Thumbprint= and its SHA-256 as hex."
         ),
     ] = None
 
