@@ -3,7 +3,7 @@
 Everything that a plugin author needs is here; nothing below these names is API.
 """
 
-from flowbus.config import ByteSize, Config, Ref
+from flowbus.config import ByteSize, Config, FilePath, Ref
 from flowbus.connections import ConnectionIO, connection
 from flowbus.custody import Delivery
 from flowbus.errors import ConfigError, Lost, Rejected
@@ -20,7 +20,7 @@ from flowbus.template import Template
 from flowbus.tls import TLS
 
 __all__ = [
-    "JWT", "TLS", "ByteSize", "Config", "ConfigError", "ConnectionIO", "Delivery", "End", "Fault", "Lost",
-    "Message", "NodeIO", "Outcome", "Quality", "Ref", "Rejected", "Secret", "State", "Status",
+    "JWT", "TLS", "ByteSize", "Config", "ConfigError", "ConnectionIO", "Delivery", "End", "Fault",
+    "FilePath", "Lost", "Message", "NodeIO", "Outcome", "Quality", "Ref", "Rejected", "Secret", "State", "Status",
     "Template", "connection", "hookimpl", "io_node", "transform",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import trio
@@ -17,6 +17,9 @@ from flowbus_websocket.protocol.assembly import Item
 from flowbus_websocket.server.linemode import LineMode
 from flowbus_websocket.server.masking import masked
 from flowbus_websocket.welcome import Decision
+
+if TYPE_CHECKING:
+    from flowbus_websocket.server.backlog import Backlog
 
 MAX_LINE: Final = 1 << 16  # characters, or bytes
 
@@ -61,6 +64,9 @@ class Client:
         self.dismissed: ConnectionEnded | None = None
         self.waits_for_close = True
         self.gone = trio.Event()
+        self.leaving = False  # from when on nothing is taken for it any more
+        #: What waits while files are being sent to it, None while there are none.
+        self.backlog: Backlog | None = None
         self.idle_count = 0
         self.idle_since = trio.current_time()
         # Sending goes on until the farewell has been sent, whatever is cancelled around it.
@@ -85,6 +91,12 @@ class Client:
         """Return what has come of a line whose end will not; whoever has it sends it."""
         left_over, self._left_over = self._left_over, []
         return left_over
+
+    @property
+    def queued(self) -> int:
+        """Bytes that are for it and that it has not taken yet, files aside."""
+        waiting = self.backlog.size if self.backlog is not None else 0
+        return self.channel.posted + waiting
 
     @property
     def remote(self) -> str:
@@ -152,8 +164,9 @@ class Client:
             "messages_out": channel.messages_out,
             "bytes_in": channel.bytes_in,
             "bytes_out": channel.bytes_out,
-            "queued": channel.posted,
-            "ready": not channel.posted,
+            "queued": self.queued,
+            "files": self.backlog.files if self.backlog is not None else 0,
+            "ready": not self.queued,
         }
 
 

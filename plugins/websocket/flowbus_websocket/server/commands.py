@@ -18,6 +18,7 @@ from flowbus_websocket.server.client import Client, shown
 from flowbus_websocket.server.listening import Listening
 from flowbus_websocket.server.orders import (
     CloseClient,
+    Interrupt,
     Order,
     Pause,
     SetLineMode,
@@ -86,6 +87,9 @@ class Commands:
         for client in clients:
             if isinstance(order, Pause):
                 client.channel.pause()
+            elif isinstance(order, Interrupt):
+                if client.backlog is not None:
+                    client.backlog.interrupt()
             else:
                 client.channel.resume()
         return None

@@ -10,6 +10,7 @@ from flowbus_websocket.server.access import Access
 from flowbus_websocket.server.asking import Asking
 from flowbus_websocket.server.client import Caller
 from flowbus_websocket.server.commands import Commands
+from flowbus_websocket.server.files import Folder
 from flowbus_websocket.server.inbox import Inbox
 from flowbus_websocket.server.listening import Listening
 from flowbus_websocket.server.posting import Posting
@@ -37,7 +38,6 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
         asking = Asking(io, config.ask_timeout, [name.lower() for name in config.show_headers])
     decide = _decide_by(_ruling(config), asking)
     server = Server(io, rules, Reception(rules, access, decide))
-    posting = Posting(io, rules, server.clients)
 
     def say() -> None:
         (config.tls or TLS()).say_connected(io, "ws", _place(config, listening))
@@ -51,6 +51,7 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
             on_change=say,
             nursery=nursery,
         )
+        posting = Posting(io, rules, server.clients, Folder(config.files), nursery)
         commands = Commands(io, posting.addressed, listening, nursery)
         inbox = Inbox(posting, asking, commands)
         io.details(lambda: {**listening.as_dict(), **server.as_dict()})

@@ -40,7 +40,13 @@ class SetLineMode(Arguments, frozen=True):
     max_line: Annotated[int, Meta(ge=1)] | None = None
 
 
-Order = CloseClient | Ping | Pause | Resume | StartListening | StopListening | SetLineMode
+class Interrupt(Arguments, frozen=True):
+    """End the file that is being sent."""
+
+
+Order = (
+    Interrupt | CloseClient | Ping | Pause | Resume | StartListening | StopListening | SetLineMode
+)
 
 _ORDERS: Final[dict[str, Any]] = {
     "close": CloseClient,
@@ -50,6 +56,7 @@ _ORDERS: Final[dict[str, Any]] = {
     "start-listening": StartListening,
     "stop-listening": StopListening,
     "line-mode": SetLineMode,
+    "interrupt": Interrupt,
 }
 
 

@@ -4,30 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import trio
+from msgspec import structs
+
 from flowbus import Delivery, Fault, Message, NodeIO, Rejected
 from flowbus_websocket.channel import Channel, Posted
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.faults import closed_with, named
 from flowbus_websocket.outgoing import Outgoing
 from flowbus_websocket.protocol.codes import POLICY
+from flowbus_websocket.server.backlog import FILE, MOST_FILES, Backlog, FileJob, job_of
 from flowbus_websocket.server.client import Client
+from flowbus_websocket.server.files import Folder
 from flowbus_websocket.server.rules import Rules
 
 
 class Posting:
-    """Queues messages for the clients that they are addressed to."""
+    """Queues messages for the clients that they are addressed to; files are sent in ``nursery``."""
 
-    def __init__(self, io: NodeIO, rules: Rules, clients: Mapping[str, Client]) -> None:
+    def __init__(
+        self,
+        io: NodeIO,
+        rules: Rules,
+        clients: Mapping[str, Client],
+        folder: Folder,
+        nursery: trio.Nursery,
+    ) -> None:
         self._io = io
         self._rules = rules
         self._clients = clients
+        self._folder = folder
+        self._nursery = nursery
 
     async def post(self, delivery: Delivery) -> None:
         """Queue one message for the clients that it is addressed to; they, or this, end it."""
         message = delivery.message
         try:
             clients = self.addressed(message)
-            outgoing = Outgoing(message)
+            job = job_of(message) if FILE in message.headers else None
+            outgoing = Outgoing(message) if job is None else None
         except Rejected as refusal:
             delivery.reject(refusal.fault, refusal.text)
             return
@@ -35,10 +50,40 @@ class Posting:
             delivery.drop()
             return
         posted: Posted = delivery if len(clients) == 1 else Shared(delivery, len(clients))
+        if outgoing is not None:
+            await self._post_all(clients, outgoing, posted)
+        elif job is not None:
+            for client in clients:
+                self._add_file(client, job, posted)
+
+    async def _post_all(
+        self, clients: Sequence[Client], outgoing: Outgoing, posted: Posted
+    ) -> None:
         waiting = [client for client in clients if not self._put(client, outgoing, posted)]
         for client in waiting:
-            await client.channel.wait_posted(max(self._rules.send_queue - outgoing.size, 0))
+            await self._wait_for_room(client, max(self._rules.send_queue - outgoing.size, 0))
             self._hand_over(client, outgoing, posted)
+
+    async def _wait_for_room(self, client: Client, most: int) -> None:
+        while client.queued > most and not client.leaving:
+            if client.backlog is not None:
+                await client.backlog.ended.wait()
+            await client.channel.wait_posted(most)
+
+    def _add_file(self, client: Client, job: FileJob, posted: Posted) -> None:
+        backlog = client.backlog
+        if backlog is not None and backlog.files >= MOST_FILES:
+            text = f"{client.name} ({client.remote}) has {backlog.files} files to take yet"
+            posted.reject(named("send_queue_full"), text)
+            return
+        if backlog is None:
+            backlog = client.backlog = Backlog(client, self._folder, self._post)
+            self._nursery.start_soon(self._send_backlog, client, backlog)
+        backlog.add(structs.replace(job, posted=posted))
+
+    async def _send_backlog(self, client: Client, backlog: Backlog) -> None:
+        await backlog.run()
+        client.backlog = None
 
     def addressed(self, message: Message) -> Sequence[Client]:
         """Return the clients that ``headers.connection`` names, all without it; else Rejected."""
@@ -57,13 +102,13 @@ class Posting:
 
     def _put(self, client: Client, outgoing: Outgoing, posted: Posted) -> bool:
         """Queue it, or end it; False where it has to wait, after all others have got theirs."""
-        channel, rules = client.channel, self._rules
-        if not channel.posted or channel.posted + outgoing.size <= rules.send_queue:
+        channel, rules, queued = client.channel, self._rules, client.queued
+        if not queued or queued + outgoing.size <= rules.send_queue:
             self._hand_over(client, outgoing, posted)
             return True
         if rules.slow_client == "wait":
             return False
-        text = f"{client.name} ({client.remote}) has {channel.posted} bytes to take yet"
+        text = f"{client.name} ({client.remote}) has {queued} bytes to take yet"
         posted.reject(named("send_queue_full"), text)
         if isinstance(posted, Shared):  # the others may have it, and then nobody is told
             self._io.fault(named("send_queue_full"), text)
@@ -75,7 +120,10 @@ class Posting:
 
     def _hand_over(self, client: Client, outgoing: Outgoing, posted: Posted) -> None:
         if client.name in self._clients and client.dismissed is None:
-            self._post(client.channel, outgoing, posted)
+            if client.backlog is not None:
+                client.backlog.add((outgoing, posted))
+            else:
+                self._post(client.channel, outgoing, posted)
         else:
             posted.reject(named("connection_lost"), f"{client.name} has left")
 

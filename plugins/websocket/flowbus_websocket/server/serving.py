@@ -74,6 +74,7 @@ class Server:
             finally:
                 if len(self.clients) > MANY and client.dismissed is None:
                     client.waits_for_close = False
+                client.leaving = True
                 del self.clients[client.name]
                 await client.part(*_farewell(client.dismissed))
                 client.gone.set()

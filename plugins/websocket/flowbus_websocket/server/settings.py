@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, structs
 
-from flowbus import TLS, ByteSize, Config
+from flowbus import TLS, ByteSize, Config, FilePath
 from flowbus_websocket.compression import Compression
 from flowbus_websocket.server.accept import Accept
 from flowbus_websocket.server.access import entries_of
@@ -130,6 +130,13 @@ class WebSocketServer(OpenConnection):
         ByteSize | None,
         Meta(
             description="The system's buffer for what goes, in bytes, for each client; 0: the system decides."
+        ),
+    ] = None
+    files: Annotated[
+        FilePath | None,
+        Meta(
+            description="Folder whose files may be sent: a message with headers.file, a path below "
+            "it, sends that file."
         ),
     ] = None
     line_mode: Annotated[
