@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import trio
 
 from flowbus import Delivery, NodeIO, Rejected
 from flowbus_websocket.answers import Answers
+from flowbus_websocket.chunks import Chunks
 from flowbus_websocket.client import Connected
-from flowbus_websocket.command import Close, Connect, Ping, client_command, is_command, ping_content
+from flowbus_websocket.command import Close, Connect, Ping, client_command, ping_content
 from flowbus_websocket.ended import ConnectionEnded, hung_up
 from flowbus_websocket.faults import named
 from flowbus_websocket.incoming import Incoming
-from flowbus_websocket.outgoing import frames_of
 from flowbus_websocket.payload import as_content
 from flowbus_websocket.protocol.codes import GOING_AWAY, NORMAL
-from flowbus_websocket.protocol.encoder import FrameEncoder
-
-_SEND_CHUNK: Final = 65536  # bytes; messages are confirmed in groups of about this size
 
 
 class Session:
@@ -48,6 +45,8 @@ class Session:
         self._connected = connected
         self._reconnects = reconnects
         self._answers = Answers(connected.channel) if answered else None
+        torn = bool(io.memory.get("torn"))
+        self._chunks = Chunks(connected.channel.encoder, torn=torn)
         self._since = time.time()
         self._leaving = False
         self._received_all = trio.Event()
@@ -79,6 +78,7 @@ class Session:
             if self._answers is not None:
                 self.rest = self._answers.rest() + self.rest
         finally:
+            self._io.memory["torn"] = self._chunks.torn
             await channel.close(GOING_AWAY, "the flow stops")
 
     # ---- from the server
@@ -115,7 +115,7 @@ class Session:
         nursery.cancel_scope.cancel()
 
     async def _send_all(self, deliveries: Iterator[Delivery], nursery: trio.Nursery) -> None:
-        for part in _parts(deliveries, self._channel.encoder):
+        for part in self._chunks.of(deliveries):
             if isinstance(part, Delivery):
                 await self._obey(part, nursery)
                 if self.last_command is not None:
@@ -172,35 +172,3 @@ class Session:
         self._channel.pings.forget(answered)
         text = f"{self._connected.address} did not answer within {deadline:g} s"
         delivery.reject(named("ping_unanswered"), text)
-
-
-def _parts(
-    deliveries: Iterator[Delivery], encoder: FrameEncoder
-) -> Iterator[tuple[bytes, list[Delivery]] | Delivery]:
-    """Yield the frames of many messages in chunks, each with the messages that are in it.
-
-    A command is yielded by itself, in its place between them.
-    """
-    frames: list[bytes] = []
-    size = 0
-    chunk: list[Delivery] = []
-    for delivery in deliveries:
-        message = delivery.message
-        if message.headers and is_command(message):
-            if frames:
-                yield b"".join(frames), chunk
-                frames, chunk, size = [], [], 0
-            yield delivery
-            continue
-        try:
-            frames.append(frames_of(message, encoder))
-        except Rejected as refusal:
-            delivery.reject(refusal.fault, refusal.text)
-            continue
-        chunk.append(delivery)
-        size += len(frames[-1])
-        if size >= _SEND_CHUNK:
-            yield b"".join(frames), chunk
-            frames, chunk, size = [], [], 0
-    if frames:
-        yield b"".join(frames), chunk
