@@ -247,6 +247,9 @@ def _build(run: Run, cls: type, fields: dict[str, Any], path: JsonPath) -> Any:
     try:
         return cls(**fields)
     except ValueError as error:
+        option, _, text = str(error).partition(": ")
+        if text and option in fields:  # the text names the option, as it should: point at it
+            return run.bad((*path, option), text)
         return run.bad(path, str(error))
     except Exception as error:  # noqa: BLE001 - a plugin's own check broke: its name must be told
         kind = type(error).__name__

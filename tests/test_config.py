@@ -160,7 +160,7 @@ def test_a_whole_number_is_a_number_and_may_be_written_as_one() -> None:
         ({"topic": 5}, "topic", "expected a text, got the number 5"),
         ({"code": "a"}, "code", "must match the pattern ^[A-Z]+$"),
         ({"host": ""}, "host", "must not be empty"),
-        ({"level": "high", "on": False}, "(top level)", 'level: "high" needs on'),
+        ({"level": "high", "on": False}, "level", '"high" needs on'),
         ({"prot": 80}, "prot", 'unknown option "prot" (did you mean "port"?); known: host, port'),
     ],
 )

@@ -304,7 +304,7 @@ async def test_kinds_of_keys(key: Any) -> None:
 def test_rules_between_options(options: dict[str, Any], why: str) -> None:
     tls, flaws = decode(TLS, options)
     assert tls is None
-    assert why in flaws[0].text
+    assert why in f"{flaws[0].path[0]}: {flaws[0].text}"
 
 
 def test_a_key_never_shows() -> None:

@@ -375,7 +375,7 @@ def test_without_the_library_the_command_is_named(monkeypatch: pytest.MonkeyPatc
 def test_rules(options: dict[str, Any], why: str) -> None:
     tls, flaws = decode(TLS, options)
     assert tls is None
-    assert why in flaws[0].text
+    assert why in f"{flaws[0].path[0]}: {flaws[0].text}"
 
 
 def test_what_is_ignored_is_a_standing_warning() -> None:

@@ -287,6 +287,29 @@ async def test_a_silent_peer_is_given_up(autojump_clock: MockClock) -> None:
     assert trio.current_time() - start == 30
 
 
+async def test_what_we_send_ourselves_is_no_sign_of_life(autojump_clock: MockClock) -> None:
+    here, there = memory_stream_pair()
+    channel = client_channel(here, keepalive_interval=20, keepalive_timeout=10)
+    start = trio.current_time()
+
+    async def talk() -> None:
+        while True:
+            await channel.send(channel.encoder.message("x"))
+            assert await there.receive_some()
+            await trio.sleep(3.3)
+
+    async def until_given_up() -> ConnectionEnded:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk)
+            ended = await ending(channel)
+            nursery.cancel_scope.cancel()
+        return ended
+
+    ended = await attended(channel, until_given_up)
+    assert ended.fault.code == "ws.keepalive_timed_out"
+    assert trio.current_time() - start == 30
+
+
 async def test_a_peer_that_answers_stays(autojump_clock: MockClock) -> None:
     client, server = pair(keepalive_interval=20, keepalive_timeout=10)
 
