@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import subprocess
+import timeit
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def describe() -> dict[str, Any]:
         "cpu_count": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "python": platform.python_version(),
+        "python_call_ns": call_ns(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
         "mosquitto": _mosquitto(),
     }
@@ -32,6 +34,12 @@ def describe() -> dict[str, Any]:
     if peer is not None:
         line |= {"node_red": peer.version, "node": peer.node_version}
     return line
+
+
+def call_ns() -> float:
+    """Return what the call of an empty function costs: how well this interpreter was compiled."""
+    runs = timeit.repeat("f()", "def f(): pass", repeat=5, number=200_000)
+    return round(min(runs) / 200_000 * 1e9, 1)
 
 
 def _version(package: str) -> str:
