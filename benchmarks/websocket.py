@@ -1,81 +1,82 @@
-"""WebSocket messages received per second: flowbus beside the websockets library on trio.
+"""WebSocket messages received: flowbus beside the websockets library on trio.
 
-The load comes from a process of its own that sends frames made beforehand, as fast as they are
-taken, over one connection on loopback. ``run()`` returns rows of name, unit, flowbus, peer,
-peer_name and ratio. Run by itself with ``python -m benchmarks.websocket``.
+The load comes from a process of its own (websocket_load.py) that sends frames made beforehand, as
+fast as they are taken, over one connection or a hundred on loopback. Counted are messages a second
+and the CPU time that the receiving process takes for one. ``run()`` returns rows of name, unit,
+flowbus, peer and peer_name. Run by itself with ``python -m benchmarks.websocket [quick]``.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import os
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import trio
 from flowbus_websocket.client import Limits, Request, connect
-from flowbus_websocket.protocol.answer import Answering, accept
-from flowbus_websocket.protocol.ask import Asking, Opening
-from flowbus_websocket.protocol.encoder import FrameEncoder
-from flowbus_websocket.server.client import Caller, Client
 from flowbus_websocket.url import parse_url
 from flowbus_websocket.welcome import Decision, answer, read_request
 
+from benchmarks.rows import from_dict, table
+from benchmarks.websocket_load import HOST, load
 from flowbus import Config, NodeIO, io_node
 from flowbus.testing import run_flow
 
-HOST = "127.0.0.1"
 SECONDS = 3.0
 WARM_UP = 0.5
 SIZES = (125, 4096)
-BLOCK = 1 << 18  # bytes that the load sends at once
+CONNECTIONS = (1, 100)
 PEER = "websockets, trio"
 
 Row = dict[str, Any]
 Count = Callable[[int], None]
-Receive = Callable[[int, Count], Awaitable[None]]
+
+
+class Figures(NamedTuple):
+    """Messages a second, and microseconds of CPU for each."""
+
+    rate: float
+    cpu: float
 
 
 async def run(quick: bool = False) -> list[Row]:
-    """Measure and return one row a figure. A peer that is not installed leaves its column empty."""
+    """Measure and return two rows a case. A peer that is not installed leaves its column empty."""
     seconds = 1.0 if quick else SECONDS
     rows: list[Row] = []
     for size in SIZES:
-        text = f"text of {size} B"
-        peer = await client_rate(peer_client, size, seconds)
-        own = await client_rate(channel_client, size, seconds)
-        rows.append(row(f"WebSocket client, {text}, bare connection", own, peer))
-        own = await client_rate(flow_client, size, seconds)
-        rows.append(row(f"WebSocket client, {text}, into a flow", own, peer))
-        peer = await server_rate(peer_server, size, seconds)
-        own = await server_rate(channel_server, size, seconds)
-        rows.append(row(f"WebSocket server, {text}, bare connection", own, peer))
-        own = await server_rate(flow_server, size, seconds)
-        rows.append(row(f"WebSocket server, {text}, into a flow", own, peer))
+        for connections in CONNECTIONS:
+            what = f"{size} B, {connections} connection{'s' * (connections > 1)}"
+            peer = await as_clients(peer_client, size, connections, seconds)
+            for name, receive in (("bare", channel_client), ("into a flow", flow_client)):
+                own = await as_clients(receive, size, connections, seconds)
+                rows += pair(f"WebSocket client, {what}, {name}", own, peer)
+            peer = await as_server(peer_server, size, connections, seconds)
+            for name, serve in (("bare", channel_server), ("into a flow", flow_server)):
+                own = await as_server(serve, size, connections, seconds)
+                rows += pair(f"WebSocket server, {what}, {name}", own, peer)
     return rows
 
 
-def row(name: str, own: float | None, peer: float | None) -> Row:
-    """Return one row; the ratio is flowbus over peer."""
+def pair(name: str, own: Figures | None, peer: Figures | None) -> list[Row]:
+    """Return the rows of one case."""
     assert own is not None
-    ratio = None if not peer else round(own / peer, 2)
-    return {
-        "name": name, "unit": "1/s", "flowbus": round(own), "peer": peer and round(peer),
-        "peer_name": PEER if peer else None, "ratio": ratio,
-    }  # fmt: skip
+    units = ("msg/s", "µs CPU/msg")
+    return [
+        {
+            "name": name, "unit": unit, "flowbus": own[place],
+            "peer": None if peer is None else peer[place], "peer_name": PEER,
+        }
+        for place, unit in enumerate(units)
+    ]  # fmt: skip
 
 
 class Meter:
-    """Counts messages, and measures their rate after a warm-up."""
+    """Counts messages, and measures their rate and cost after a warm-up."""
 
     def __init__(self, seconds: float) -> None:
-        self.rate = 0.0
+        self.figures = Figures(0.0, 0.0)
         self._seconds = seconds
         self._count = 0
         self._began = trio.Event()
@@ -85,25 +86,32 @@ class Meter:
         self._began.set()
 
     async def measure(self) -> None:
-        """Return once the rate is known."""
+        """Return once the figures are known."""
         with trio.fail_after(20):
             await self._began.wait()
         await trio.sleep(WARM_UP)
-        count, start = self._count, time.perf_counter()
+        count, start, cpu = self._count, time.perf_counter(), time.process_time()
         await trio.sleep(self._seconds)
-        self.rate = (self._count - count) / (time.perf_counter() - start)
+        count = self._count - count
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        self.figures = Figures(count / seconds, cpu / count * 1e6)
 
 
 # ---- flowbus and its peer as clients
 
 
-async def client_rate(receive: Receive, size: int, seconds: float) -> float | None:
-    """Return messages a second of a client; None where its library is not installed."""
-    with load("serve", size, 0) as port:
-        return await measured(lambda meter: receive(port, meter), seconds)
+Receive = Callable[[int, int, Count], Awaitable[None]]
 
 
-async def measured(receive: Callable[[Meter], Awaitable[None]], seconds: float) -> float | None:
+async def as_clients(
+    receive: Receive, size: int, connections: int, seconds: float
+) -> Figures | None:
+    """Return the figures of clients; None where their library is not installed."""
+    with load("serve", size, connections) as port:
+        return await measured(lambda meter: receive(port, connections, meter), seconds)
+
+
+async def measured(receive: Callable[[Meter], Awaitable[None]], seconds: float) -> Figures | None:
     meter = Meter(seconds)
     missing = False
     try:
@@ -113,32 +121,44 @@ async def measured(receive: Callable[[Meter], Awaitable[None]], seconds: float) 
             nursery.cancel_scope.cancel()
     except* ImportError:
         missing = True
-    return None if missing else meter.rate
+    return None if missing else meter.figures
 
 
-async def channel_client(port: int, count: Count) -> None:
+async def channel_client(port: int, connections: int, count: Count) -> None:
     request = Request(address=parse_url(f"ws://{HOST}:{port}"))
-    channel, _ = await connect(request, Limits(), None, 5.0)
-    while True:
-        count(len(await channel.receive()))
+
+    async def receive() -> None:
+        channel = (await connect(request, Limits(), None, 5.0)).channel
+        while True:
+            count(len(await channel.receive()))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(connections):
+            nursery.start_soon(receive)
 
 
-async def flow_client(port: int, count: Count) -> None:
-    async with flow({"type": "websocket-client", "url": f"ws://{HOST}:{port}"}, count):
+async def flow_client(port: int, connections: int, count: Count) -> None:
+    node = {"type": "websocket-client", "url": f"ws://{HOST}:{port}"}
+    async with flow([node] * connections, count):
         await trio.sleep_forever()
 
 
-async def peer_client(port: int, count: Count) -> None:
+async def peer_client(port: int, connections: int, count: Count) -> None:
     from websockets.trio.client import connect as connect_peer
 
-    async with connect_peer(f"ws://{HOST}:{port}", compression=None) as connection:
-        async for _ in connection:
-            count(1)
+    async def receive() -> None:
+        async with connect_peer(f"ws://{HOST}:{port}", compression=None) as connection:
+            async for _ in connection:
+                count(1)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(connections):
+            nursery.start_soon(receive)
 
 
 @asynccontextmanager
-async def flow(node: dict[str, Any], count: Count) -> AsyncIterator[str]:
-    """Run a flow of the node and a sink that counts; yields the node's status text."""
+async def flow(nodes: list[dict[str, Any]], count: Count) -> AsyncIterator[str]:
+    """Run a flow of the nodes and a sink that counts; yields the first node's status text."""
 
     @io_node("count", outlets=())
     async def counting(config: Config, io: NodeIO) -> None:
@@ -149,10 +169,12 @@ async def flow(node: dict[str, Any], count: Count) -> AsyncIterator[str]:
                 delivery.confirm()
             count(len(deliveries))
 
-    value = {"nodes": {"ws": node, "sink": {"type": "count"}}, "wires": [["ws", "sink"]]}
+    named = {f"ws{number}": node for number, node in enumerate(nodes)}
+    wires = [[name, "sink"] for name in named]
+    value = {"nodes": {**named, "sink": {"type": "count"}}, "wires": wires}
     async with run_flow(value, [counting]) as running:
         await running.wait_running()
-        yield running.status("ws").text
+        yield running.status("ws0").text
 
 
 # ---- flowbus and its peer as servers
@@ -161,15 +183,15 @@ async def flow(node: dict[str, Any], count: Count) -> AsyncIterator[str]:
 Serve = Callable[[Count, trio.Event, list[int]], Awaitable[None]]
 
 
-async def server_rate(serve: Serve, size: int, seconds: float) -> float | None:
-    """Return messages a second of a server; None where its library is not installed."""
+async def as_server(serve: Serve, size: int, connections: int, seconds: float) -> Figures | None:
+    """Return the figures of a server; None where its library is not installed."""
 
     async def receive(meter: Meter) -> None:
         listening, port = trio.Event(), [0]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve, meter, listening, port)
             await listening.wait()
-            with load("send", size, port[0]):
+            with load("dial", size, connections, port[0]):
                 await trio.sleep_forever()
 
     return await measured(receive, seconds)
@@ -180,9 +202,8 @@ async def channel_server(count: Count, listening: trio.Event, port: list[int]) -
         request = await read_request(stream)
         await answer(stream, request, Decision())
         channel = Limits().channel(stream, is_client=False, rest=request.rest)
-        client = Client("1", Caller(request=request), channel, Decision())
         while True:
-            count(len(await client.channel.receive()))
+            count(len(await channel.receive()))
 
     listeners = await trio.open_tcp_listeners(0, host=HOST)
     port[0] = listeners[0].socket.getsockname()[1]
@@ -191,7 +212,7 @@ async def channel_server(count: Count, listening: trio.Event, port: list[int]) -
 
 
 async def flow_server(count: Count, listening: trio.Event, port: list[int]) -> None:
-    async with flow({"type": "websocket-server", "host": HOST, "port": 0}, count) as text:
+    async with flow([{"type": "websocket-server", "host": HOST, "port": 0}], count) as text:
         port[0] = int(text.rpartition(":")[2].partition("/")[0])
         listening.set()
         await trio.sleep_forever()
@@ -216,63 +237,8 @@ async def peer_server(count: Count, listening: trio.Event, port: list[int]) -> N
         listening.set()
 
 
-# ---- the load, in a process of its own
-
-
-@contextmanager
-def load(role: str, size: int, port: int) -> Iterator[int]:
-    """Run the load; as a server it says its port."""
-    command = [sys.executable, "-m", "benchmarks.websocket", role, str(size), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
-
-
-def be_load(role: str, size: int, port: int) -> None:
-    """Send messages until the peer hangs up."""
-    encoder = FrameEncoder(masked=role == "send")
-    count = max(1, BLOCK // size)
-    block = b"".join(
-        encoder.message(os.urandom(size // 2).hex().ljust(size, "x")) for _ in range(count)
-    )
-    with contextlib.suppress(ConnectionError):
-        connection = dial(port) if role == "send" else take()
-        while True:
-            connection.sendall(block)
-
-
-def dial(port: int) -> socket.socket:
-    connection = socket.create_connection((HOST, port))
-    print(port, flush=True)
-    key = base64.b64encode(os.urandom(16)).decode()
-    asking = Asking(Opening(f"{HOST}:{port}", "/", key))
-    connection.sendall(asking.request())
-    while asking.receive(connection.recv(4096)) is None:
-        pass
-    return connection
-
-
-def take() -> socket.socket:
-    with socket.create_server((HOST, 0)) as server:
-        print(server.getsockname()[1], flush=True)
-        connection, _ = server.accept()
-    answering = Answering()
-    while (request := answering.receive(connection.recv(4096))) is None:
-        pass
-    connection.sendall(accept(request))
-    return connection
-
-
 def main() -> None:
-    if len(sys.argv) > 1:
-        be_load(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
-        return
-    for line in trio.run(run):
-        own, peer = line["flowbus"], line["peer"]
-        print(f"{line['name']:50} {own:>9} {peer or '-':>9} {line['ratio'] or '-':>6}")
+    print(table([from_dict(row) for row in trio.run(run, "quick" in sys.argv)]))
 
 
 if __name__ == "__main__":

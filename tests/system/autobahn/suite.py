@@ -36,6 +36,7 @@ def chosen() -> dict[str, Any]:
 def wstest(mode: str, spec: dict[str, Any], folder: Path, *options: str) -> Iterator[Any]:
     """Run the suite in a mode of its own; yields the process."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.json").unlink(missing_ok=True)  # nobody shall read that of an earlier run
     path = folder / f"{mode}.json"
     path.write_text(json.dumps({"outdir": str(folder), **spec, **chosen()}))
     with (folder / f"{mode}.log").open("wb") as log:

@@ -130,5 +130,3 @@ def _encode(publish: Publish, packet_id: int, dup: bool = False) -> bytes:
     return _ENCODER.encode(
         publish.topic, publish.payload, publish.qos, publish.retain, packet_id, dup
     )
-
-

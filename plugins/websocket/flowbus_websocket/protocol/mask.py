@@ -1,14 +1,16 @@
 """Masking: the XOR of a payload with a four-byte key (RFC 6455, section 5.3).
 
-Python has no XOR of bytes, so it goes through what runs in C. Measured: up to some kilobytes one long
-integer is fastest, whose repeated key is a product with a constant; for a long piece the constants
-would take more memory than they are worth, and four translation tables, one for each byte of the
-key, are as fast.
+Python has no XOR of bytes. Where the websockets library is installed its function in C does it. Without
+it, it goes through what runs in C. Measured: up to some kilobytes one long integer is fastest, whose
+repeated key is a product with a constant; for a long piece the constants would take more memory than
+they are worth, and four translation tables, one for each byte of the key, are as fast. C takes 0.3 µs for
+4 KB, that takes 10.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Final
 
 SHORT: Final = 1024  # bytes up to which the constants are made once for all
@@ -26,8 +28,8 @@ _SHORT_ONES: Final = tuple(_ones(words) for words in range(SHORT // 4 + 1))
 _long_ones: Final = functools.lru_cache(maxsize=64)(_ones)
 
 
-def mask(data: bytes, key: bytes) -> bytes:
-    """Return ``data`` masked, or unmasked, with the four bytes of ``key``."""
+def mask_in_python(data: bytes, key: bytes) -> bytes:
+    """Do what :data:`mask` does, without anything installed."""
     size = len(data)
     if size > LONG:
         return _by_tables(data, key)
@@ -48,3 +50,13 @@ def _by_tables(data: bytes, key: bytes) -> bytes:
     for lane in range(4):
         masked[lane::4] = data[lane::4].translate(_TABLES[key[lane]])
     return bytes(masked)
+
+
+#: Return ``data`` masked, or unmasked, with the four bytes of ``key``.
+mask: Callable[[bytes, bytes], bytes]
+try:
+    from websockets.speedups import apply_mask
+except ImportError:
+    mask = mask_in_python
+else:
+    mask = apply_mask
