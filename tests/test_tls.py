@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,18 @@ async def test_a_peer_that_does_not_speak_tls(answer: bytes, expected: str) -> N
         with pytest.raises(trio.BrokenResourceError) as caught:
             await stream.do_handshake()
     assert code(caught.value) == expected
+
+
+async def test_private_members_that_are_leant_on() -> None:
+    """Of trio, for the alert of a failed handshake; of ssl below 3.13, for the chain of a server."""
+    near, _ = trio.testing.memory_stream_pair()
+    stream = trio.SSLStream(near, TRUSTING.client_context(), server_hostname="plc.test")
+    assert isinstance(stream._outgoing, ssl.MemoryBIO)
+    bare = TRUSTING.client_context().wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="x")
+    if sys.version_info < (3, 13):
+        assert callable(bare._sslobj.get_unverified_chain)  # type: ignore[attr-defined]
+    else:
+        assert callable(bare.get_unverified_chain)
 
 
 def test_what_is_not_about_tls_has_no_fault() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from flowbus import TLS
 from flowbus.config import decode
+from flowbus.problem import path_text
 from flowbus.secrets import Redactor
 from flowbus.tls.psk import OFFERED
 from tests.certificates import CA, SERVER, code, exchange, inline, shake
@@ -51,7 +55,7 @@ def test_what_goes_with_a_key(options: dict[str, Any], why: str) -> None:
     both = options if alone else {"psk_identity": "line1", "psk_key": KEY, **options}
     tls, flaws = decode(TLS, both)
     assert tls is None
-    assert why in flaws[0].text
+    assert why in f"{path_text(flaws[0].path)}: {flaws[0].text}"
 
 
 @offered
@@ -73,7 +77,7 @@ def test_keys_that_cannot_be_used(options: dict[str, Any], why: str) -> None:
         TLS, {"psk_identity": "line1", "psk_key": KEY, **options}, redactor=redactor
     )
     assert tls is None
-    assert why in flaws[0].text
+    assert why in f"{path_text(flaws[0].path)}: {flaws[0].text}"
 
 
 @offered
@@ -104,6 +108,25 @@ async def test_keys_of_any_length(size: int) -> None:
 def test_another_key(version: str, wrong: dict[str, str]) -> None:
     errors = exchange(shared(max_version=version, **wrong), shared())
     assert [code(error) for error in errors] == ["ws.tls_psk_invalid"] * 2
+
+
+@offered
+async def test_nobody_does_not_stand_for_the_key() -> None:
+    """A suite without any authentication, which options of the user may allow."""
+    anonymous = "aNULL:@SECLEVEL=0"
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.set_ciphers(anonymous)
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    near, far = trio.testing.memory_stream_pair()
+    dial = trio.SSLStream(near, shared(ciphers=f"PSK:{anonymous}").client_context())
+    listen = trio.SSLStream(far, server, server_side=True)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen.do_handshake)
+            with pytest.raises(trio.BrokenResourceError) as caught:
+                await dial.do_handshake()
+    assert code(caught.value) == "ws.tls_psk_invalid"
+    assert "does not use the pre-shared key" in TLS.why(caught.value)
 
 
 @offered

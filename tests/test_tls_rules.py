@@ -9,6 +9,7 @@ import pytest
 
 from flowbus import TLS
 from flowbus.config import decode
+from flowbus.problem import path_text
 from flowbus.tls import TLSConfigError
 from tests.certificates import CA, CLIENT, SERVER, code, inline
 
@@ -43,7 +44,7 @@ BESIDE = {"sni": {"a.test": OWN}}
 def test_what_goes_together(options: dict[str, Any], why: str) -> None:
     tls, flaws = decode(TLS, options)
     assert tls is None
-    assert why in flaws[0].text
+    assert why in f"{path_text(flaws[0].path)}: {flaws[0].text}"
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,9 @@ class _KeyGuard:
         if connection.getpeercert(binary_form=True) is not None:
             text = "the peer shows a certificate and does not use the pre-shared key"
             raise TLSRefusedError("psk_invalid", text)
+        name, version, _ = connection.cipher() or ("", "", 0)
+        if version != "TLSv1.3" and "PSK" not in name:  # no certificate and no key: anybody
+            raise TLSRefusedError("psk_invalid", f"{name} does not use the pre-shared key")
 
     def failed(self, error: ssl.SSLError) -> ssl.SSLError:
         # Neither TLS version says that the key is wrong; it shows in a record that does not decrypt.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from flowbus import TLS
+from flowbus.tls import TLSRefusedError
 from flowbus.tls.psk import OFFERED
 from tests.certificates import (
     CA,
@@ -86,6 +88,26 @@ async def test_a_defect_is_named_and_can_be_ignored(tmp_path: Path, defect: Any)
             for kind in DEFECTS:
                 client = TLS(ca=AUTHORITY, ignore=(kind,))
                 assert await fault_of(client, port) == ("" if kind == defect else expected), kind
+
+
+async def test_a_plain_socket_is_guarded_as_well(tmp_path: Path) -> None:
+    """Who wraps a socket with the context, in a thread of an own, is held to the same."""
+    server, _ = DEFECTS["expired"]
+
+    def talk(tls: TLS, port: int) -> bytes:
+        with (
+            socket.create_connection(("127.0.0.1", port), 5) as tcp,
+            tls.client_context().wrap_socket(tcp, server_hostname="plc.test") as secured,
+        ):
+            secured.sendall(b"hello\n")
+            return secured.recv(100)
+
+    with trio.fail_after(20):
+        async with s_server(tmp_path, *lay(tmp_path, server)) as port:
+            good, bad = (TLS(ca=AUTHORITY, ignore=(kind,)) for kind in ("expired", "wrong_usage"))
+            assert await trio.to_thread.run_sync(talk, good, port) == b"olleh\n"
+            with pytest.raises(TLSRefusedError, match="certificate has expired"):
+                await trio.to_thread.run_sync(talk, bad, port)
 
 
 async def test_revocation_lists(tmp_path: Path) -> None:
