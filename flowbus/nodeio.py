@@ -199,6 +199,10 @@ class NodeIO:
         receipt.fork(len(wires) - 1)
         await put_all([(wire, message, receipt) for wire in wires])
 
+    def is_wired(self, outlet: str = "out") -> bool:
+        """Tell whether anybody hears what leaves by ``outlet``."""
+        return bool(self._outlets.wires(outlet))
+
     def overflow(self, outlet: str = "out") -> int:
         """Return how many messages the wires of ``outlet`` have dropped or rejected when full."""
         return sum(wire.overflow for wire in self._outlets.wires(outlet))

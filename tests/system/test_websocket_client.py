@@ -187,3 +187,31 @@ async def test_a_full_wire_behind_out_is_a_fault_of_the_node(when_full: str) -> 
             report = flow.report()
     outcome = "rejected" if when_full == "reject" else "dropped"
     assert report["ledger"][outcome] == 90
+
+
+async def test_events_tell_of_the_connection_and_of_its_end() -> None:
+    def goodbye(connection: ServerConnection) -> None:
+        if connection.recv() == "go":
+            connection.close(4002, "enough")
+
+    with trio.fail_after(20), serving(goodbye, subprotocols=["a"]) as port:
+        value = flow_of(port, path="/x?key=secret", subprotocols=["a"])
+        value["nodes"]["events"] = {"type": "test-sink"}
+        value["wires"].append(["ws.connection", "events"])
+        async with run_flow(value) as flow:
+            events = [await flow.get("events")]
+            flow.put_soon("in", Message("go"))
+            events += [await flow.get("events"), await flow.get("events")]
+            close = Message(None, headers={"command": "close", "code": 4003})
+            assert (await flow.put("in", close)).outcome is Outcome.CONFIRMED
+            events.append(await flow.get("events"))
+            report = await flow.stop()
+    shown = [event.payload for event in events]
+    assert [event["event"] for event in shown] == ["connected", "disconnected"] * 2
+    assert {event["url"] for event in shown} == {f"ws://127.0.0.1:{port}/x"}
+    assert {event["subprotocol"] for event in shown} == {"a"}
+    assert shown[0]["remote"] == f"127.0.0.1:{port}"
+    assert events[1].headers == {"code": 4002, "reason": "enough"}
+    assert (shown[1]["code"], shown[1]["reason"]) == (4002, "enough")
+    assert shown[3]["code"] == 4003
+    assert report["ledger"]["sources"]["ws"]["emitted"] == 4

@@ -102,15 +102,19 @@ class Connected(msgspec.Struct, frozen=True):
     opened: Opened
     ends: dict[str, Any]
 
-    def details(self) -> dict[str, Any]:
-        """Return what there is to know of it for good."""
-        opened = self.opened
+    def place(self) -> dict[str, Any]:
+        """Return what tells it from other connections, as an event shows it."""
         return {
             "url": str(self.address),
-            "subprotocol": opened.subprotocol,
-            "compression": opened.deflate and opened.deflate._asdict(),
-            **self.ends,
+            "subprotocol": self.opened.subprotocol,
+            "local": self.ends["local"],
+            "remote": self.ends["remote"],
         }
+
+    def details(self) -> dict[str, Any]:
+        """Return what there is to know of it for good."""
+        deflate = self.opened.deflate
+        return {**self.place(), **self.ends, "compression": deflate and deflate._asdict()}
 
 
 async def connect(

@@ -12,9 +12,11 @@ The rules:
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 
-from flowbus import TLS, ConfigError, Delivery, Fault, Lost, NodeIO, Rejected
+from flowbus import TLS, ConfigError, Delivery, Fault, Lost, Message, NodeIO, Rejected
 from flowbus_websocket.client import Connected, Request, connect
 from flowbus_websocket.command import Close, Connect, Ping, client_command, is_command
 from flowbus_websocket.faults import named
@@ -125,7 +127,13 @@ class ClientLife:
         session = Session(self._io, connected, self._rest, self._reconnects, answered=answered)
         self._io.details(lambda: {"connection": session.details()})
         self._say_connected(connected)
-        await session.run()
+        await self._tell("connected", connected)
+        try:
+            await session.run()
+        finally:
+            if session.ended is not None:
+                code, reason = session.ended.code, session.ended.reason
+                await self._tell("disconnected", connected, code=code, reason=reason)
         self._rest = session.rest
         assert session.last_command is not None
         self._carry_out(*session.last_command)
@@ -134,6 +142,12 @@ class ClientLife:
         subprotocol = connected.opened.subprotocol
         text = str(connected.address) + (f", subprotocol {subprotocol}" if subprotocol else "")
         (self._config.tls or TLS()).say_connected(self._io, "ws", text)
+
+    async def _tell(self, event: str, connected: Connected, **end: Any) -> None:
+        """Send an event to whoever wants to know, unless the flow stops, which takes in no more."""
+        if self._io.is_wired("connection") and not self._io.draining.is_set():
+            shown = {"event": event, **connected.place(), **end}
+            await self._io.send(Message(shown, headers=end), "connection")
 
     # ---- commands
 

@@ -40,6 +40,7 @@ class Session:
     ) -> None:
         self.rest = rest
         self.last_command: tuple[Delivery, Close | Connect] | None = None
+        self.ended: ConnectionEnded | None = None
         self._io = io
         self._channel = connected.channel
         self._connected = connected
@@ -96,7 +97,8 @@ class Session:
                 if overflow > before:
                     text = f"a wire behind out was full and did not take {overflow - before}"
                     io.fault(named("receive_queue_full"), text)
-        except ConnectionEnded:
+        except ConnectionEnded as ended:
+            self.ended = ended
             if not self._leaving:
                 raise
         self._received_all.set()
