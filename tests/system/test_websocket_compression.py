@@ -58,7 +58,9 @@ async def echo(flow: Flow, peer: Peer, payload: str | bytes, **headers: Any) -> 
 # ---- server
 
 
-@pytest.mark.parametrize("option", [True, NO_CONTEXT, {"level": 9, "mem_level": 1}])
+@pytest.mark.parametrize(
+    "option", [True, NO_CONTEXT, {"server_no_context_takeover": False, "mem_level": 1}]
+)
 @pytest.mark.parametrize(
     "offer", [{}, {"server_no_context_takeover": True, "client_max_window_bits": 12}]
 )
@@ -112,7 +114,11 @@ async def test_a_broadcast_reaches_all_whatever_they_agreed_to() -> None:
         {"extensions": [ClientPerMessageDeflateFactory(server_no_context_takeover=True)]},
         {"extensions": [ClientPerMessageDeflateFactory(True, True, 9, 9)]},
     ]
-    async with serving(compress_min=1) as (flow, port), contextlib.AsyncExitStack() as stack:
+    option = {"server_no_context_takeover": False}
+    async with (
+        serving(compress_min=1, compression=option) as (flow, port),
+        contextlib.AsyncExitStack() as stack,
+    ):
         peers = [await stack.enter_async_context(connected(port, **kind)) for kind in kinds]
         for _ in peers:
             await flow.get("events")

@@ -10,8 +10,9 @@ from flowbus import Config
 from flowbus_websocket.protocol.deflate import LEVEL, MEM_LEVEL, Deflater, Inflater
 from flowbus_websocket.protocol.extensions import MAX_WINDOW_BITS, Agreed, Offer
 
-# A server has many connections: with these a window costs it some 20 KiB each way and connection
-# that compresses, a fifth of the usual ones, and messages of JSON become as small.
+# A server has many connections: with these, compressing takes it 23 KB instead of 270 and inflating
+# 10 instead of 40, and messages of JSON become as small. Without taking its context over it holds
+# the first only while it compresses, and a message for many is compressed once.
 _SERVER_BITS: Final = 11
 _SERVER_MEM_LEVEL: Final = 4
 
@@ -23,8 +24,12 @@ class Compression(Config):
     """How messages are compressed (permessage-deflate, RFC 7692)."""
 
     server_no_context_takeover: Annotated[
-        bool, Meta(description="The server compresses each message by itself: less memory there.")
-    ] = False
+        bool | None,
+        Meta(
+            description="The server compresses each message by itself: less memory, and one for many "
+            "clients is compressed once; without it true in a server, else false."
+        ),
+    ] = None
     client_no_context_takeover: Annotated[
         bool, Meta(description="The client compresses each message by itself: less memory there.")
     ] = False
@@ -51,7 +56,7 @@ class Compression(Config):
     def offer(self) -> Offer:
         """Return what a client asks for."""
         return Offer(
-            self.server_no_context_takeover,
+            bool(self.server_no_context_takeover),
             self.client_no_context_takeover,
             self.server_max_window_bits,
             self.client_max_window_bits or MAX_WINDOW_BITS,
@@ -60,7 +65,7 @@ class Compression(Config):
     def terms(self) -> Agreed:
         """Return what a server agrees to at most."""
         return Agreed(
-            self.server_no_context_takeover,
+            self.server_no_context_takeover is not False,
             self.client_no_context_takeover,
             self.server_max_window_bits or _SERVER_BITS,
             self.client_max_window_bits or _SERVER_BITS,

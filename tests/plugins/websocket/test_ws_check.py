@@ -47,5 +47,7 @@ def problems(folder: Path, options: dict[str, Any]) -> list[str]:
         ({"url": "ws://h", "keepalive_interval": -1}, ":8:23: nodes.ws.keepalive_interval: must be at least 0, got the number -1"),
     ],
 )  # fmt: skip
-def test_each_error_points_at_its_option(options: dict[str, Any], problem: str, tmp_path: Path) -> None:
+def test_each_error_points_at_its_option(
+    options: dict[str, Any], problem: str, tmp_path: Path
+) -> None:
     assert problems(tmp_path, options) == [problem]

@@ -275,14 +275,20 @@ def test_endless_final_blocks_are_given_up() -> None:
 # ---- broken data, bombs
 
 
-@given(st.binary(min_size=1, max_size=300), cuts)
+@given(st.binary(min_size=1, max_size=300), st.binary(max_size=50), cuts)
 @settings(max_examples=300)
-def test_garbage_never_raises(data: bytes, sizes: list[int]) -> None:
-    for stream in (data, frame(data), frame(data, 0xC1), frame(data, 0x42)):
-        decoding = decoder_of(max_message=10_000)
-        decode(stream, sizes, decoding)
-        if decoding.end is not None and not decoding.end.by_peer:
-            assert decoding.end.code in (1002, 1007, 1009)
+def test_garbage_never_raises_and_depends_on_no_cut(
+    data: bytes, before: bytes, sizes: list[int]
+) -> None:
+    good = encoder_of().message(before)
+    for stream in (data, good + frame(data), frame(packed(before) + data, 0xC1), frame(data, 0x42)):
+        whole, cut = decoder_of(max_message=10_000), decoder_of(max_message=10_000)
+        assert whole.receive(stream) == decode(stream, sizes, cut)
+        assert whole.controls == cut.controls
+        if whole.end is None or whole.end.code != 1007:  # that fails as early as it has come
+            assert whole.end == cut.end
+        if whole.end is not None and not whole.end.by_peer:
+            assert whole.end.code in (1002, 1007, 1009)
 
 
 @pytest.mark.parametrize("cut", [0, 3])

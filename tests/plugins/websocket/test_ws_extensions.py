@@ -203,9 +203,9 @@ def test_a_request_with_a_malformed_header_is_refused() -> None:
     ("offer", "answer"),
     [
         # Chromium, Firefox
-        (f"{NAME}; client_max_window_bits", f"{NAME}; server_max_window_bits=11; client_max_window_bits=11"),
-        (NAME, f"{NAME}; server_max_window_bits=11"),
-        (f"{NAME}; server_max_window_bits=8; client_max_window_bits=9", f"{NAME}; server_max_window_bits=8; client_max_window_bits=9"),
+        (f"{NAME}; client_max_window_bits", f"{NAME}; server_no_context_takeover; server_max_window_bits=11; client_max_window_bits=11"),
+        (NAME, f"{NAME}; server_no_context_takeover; server_max_window_bits=11"),
+        (f"{NAME}; server_max_window_bits=8; client_max_window_bits=9", f"{NAME}; server_no_context_takeover; server_max_window_bits=8; client_max_window_bits=9"),
     ],
 )  # fmt: skip
 def test_our_server_wants_small_windows(offer: str, answer: str) -> None:
@@ -229,6 +229,8 @@ def test_what_the_option_means() -> None:
         str(own.offer().extension())
         == f"{NAME}; server_no_context_takeover; client_max_window_bits=9"
     )
+    assert Compression().terms().server_no_context_takeover
+    assert not Compression(server_no_context_takeover=False).terms().server_no_context_takeover
     agreed = Agreed(True, False, 10, 9)
     assert own.deflater(agreed, is_client=True).window_bits == 9
     assert own.deflater(agreed, is_client=True).takeover
