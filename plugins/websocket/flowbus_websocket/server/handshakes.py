@@ -38,6 +38,11 @@ class Handshakes:
         """Have the place of ``turn`` back."""
         self._turns.pop(turn, None)
 
+    def end_all(self) -> None:
+        """Give up every one."""
+        for turn in self._turns:
+            turn.scope.cancel()
+
 
 class Turn:
     """One handshake in progress; cancelling its ``scope`` ends the block, which is no exception."""

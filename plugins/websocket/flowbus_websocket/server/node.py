@@ -43,20 +43,21 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
         (config.tls or TLS()).say_connected(io, "ws", _place(config, listening))
 
     async with trio.open_nursery() as nursery:
+        clients = await nursery.start(server.hold)
         listening = Listening(
             config.place(),
             config.tuning(),
             server.serve,
             on_fault=io.fault,
             on_change=say,
-            nursery=nursery,
+            nursery=clients,
         )
         posting = Posting(io, rules, server.clients, Folder(config.files), nursery)
         commands = Commands(io, posting.addressed, listening, nursery)
         inbox = Inbox(posting, asking, commands)
         io.details(lambda: {**listening.as_dict(), **server.as_dict()})
-        await listening.start()
         try:
+            await listening.start()
             nursery.start_soon(server.look_after)
             while True:
                 for delivery in await io.take_many():
@@ -64,6 +65,7 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
                 # Let the clients' queues empty before the next batch.
                 await trio.lowlevel.checkpoint()
         finally:
+            server.stop()
             await listening.close()
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import trio
 
-from flowbus import Lost, NodeIO
+from flowbus import Lost, Message, NodeIO
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.faults import closed_with, named
 from flowbus_websocket.protocol.codes import GOING_AWAY
@@ -24,6 +24,10 @@ MOST_SHOWN: Final = 1000  # clients in the status
 #: With more clients than these a server that stops does not wait for their answers to its Close
 #: frames: a runtime that stops has a few seconds, and each answer takes some of it.
 MANY: Final = 500
+SLICE: Final = 100  # clients that are closed together
+ROUNDS: Final = 8  # of the scheduler that closing one takes
+GRACE: Final = 1.0  # seconds beyond close_timeout for all clients together to be gone
+STOPS: Final = "the server stops"
 
 #: Ways to leave that are nobody's mistake.
 _QUIET: Final = frozenset(closed_with(code).code for code in (1000, 1001, 1005, 1006)) | {
@@ -40,7 +44,41 @@ class Server:
         self._io = io
         self._reception = reception
         self._rules = rules
+        self._stopping = trio.Event()
+        self._telling: set[trio.CancelScope] = set()
         self._idle = IdleClock(rules.idle_timeout)
+
+    async def hold(self, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+        """Give the nursery for :meth:`serve`; after :meth:`stop` return once all clients are gone.
+
+        Cancelling thousands of tasks, each with a farewell behind its back, takes seconds. So their
+        tasks are shielded, and end by themselves.
+        """
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                task_status.started(nursery)
+                await self._stopping.wait()
+                limit = self._rules.limits.close_timeout + GRACE
+                nursery.cancel_scope.deadline = trio.current_time() + limit
+                await self._say_goodbye()
+
+    def stop(self) -> None:
+        """Close all connections with 1001."""
+        self._stopping.set()
+
+    async def _say_goodbye(self) -> None:
+        for scope in self._telling:
+            scope.cancel()
+        self._reception.handshakes.end_all()
+        ended = ConnectionEnded(closed_with(GOING_AWAY), STOPS, GOING_AWAY, STOPS)
+        clients = list(self.clients.values())
+        wait = len(clients) <= MANY
+        for number, client in enumerate(clients, 1):
+            client.dismiss(ended, wait=wait)
+            if number % SLICE == 0:
+                # All at once leave so much behind that the garbage collector takes half of the time.
+                for _ in range(ROUNDS):
+                    await trio.lowlevel.checkpoint()
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one client to its end; what it does wrong is a fault, never an exception."""
@@ -48,7 +86,8 @@ class Server:
         try:
             client = await self._reception.admit(stream)
         except Lost as error:
-            self._io.fault(error.fault, f"{remote}: {error.text}")
+            if not self._stopping.is_set():
+                self._io.fault(error.fault, f"{remote}: {error.text}")
             return
         try:
             ended = await self._attend(client)
@@ -57,9 +96,20 @@ class Server:
             if ended.fault.code not in _QUIET:
                 self._io.fault(ended.fault, f"{remote}: {ended.text}")
             event = client.event("disconnected", code=ended.code, reason=ended.reason)
-            await self._io.send(event, "connection")
+            await self._tell([event], "connection")
         finally:
             self._reception.leave()
+
+    async def _tell(self, messages: list[Message], outlet: str) -> None:
+        """Send what is to be told of a client that has left; the end of the flow cuts that short."""
+        if self._stopping.is_set():
+            return
+        with trio.CancelScope() as scope:
+            self._telling.add(scope)
+            try:
+                await self._io.send_many(messages, outlet)
+            finally:
+                self._telling.discard(scope)
 
     async def _attend(self, client: Client) -> ConnectionEnded:
         ended: ConnectionEnded | None = None
@@ -70,10 +120,8 @@ class Server:
                 ended = await self._receive(client)
                 client.set_line_mode(on=False)
                 if messages := client.take_left_over():
-                    await self._io.send_many(messages)
+                    await self._tell(messages, "out")
             finally:
-                if len(self.clients) > MANY and client.dismissed is None:
-                    client.waits_for_close = False
                 client.leaving = True
                 del self.clients[client.name]
                 await client.part(*_farewell(client.dismissed))
@@ -135,4 +183,4 @@ class Server:
 def _farewell(dismissed: ConnectionEnded | None) -> tuple[int, str]:
     if dismissed is not None:
         return dismissed.code, dismissed.reason
-    return GOING_AWAY, "the server stops"
+    return GOING_AWAY, STOPS
