@@ -133,7 +133,5 @@ async def inject(config: Inject, io: NodeIO) -> None:
             await io.send(Message(next(values), topic, headers))
     else:
         left = itertools.islice(values, count)
-        while batch := [
-            Message(payload, topic, headers) for payload in itertools.islice(left, _BATCH)
-        ]:
+        while batch := [Message(payload, topic, headers) for payload in itertools.islice(left, _BATCH)]:
             await io.send_many(batch)

@@ -75,9 +75,7 @@ def write_now(stream: Stream, data: bytes) -> int:
 class Client:
     """A session that the broker has accepted."""
 
-    def __init__(
-        self, stream: Stream, address: Address, engine: Engine, limits: Limits, early: list[Event]
-    ) -> None:
+    def __init__(self, stream: Stream, address: Address, engine: Engine, limits: Limits, early: list[Event]) -> None:
         """``early`` is what came right behind CONNACK."""
         self.address = address
         self.limits = limits
@@ -155,9 +153,7 @@ class Client:
         outgoing, stream = self.outgoing, self._stream
         while True:
             await outgoing.wait_output()
-            await (
-                trio.lowlevel.checkpoint_if_cancelled()
-            )  # a send that was cancelled may be half done
+            await trio.lowlevel.checkpoint_if_cancelled()  # a send that was cancelled may be half done
             data, self._writing = outgoing.take()
             await stream.send_all(data)
             self._said = trio.current_time()
@@ -282,14 +278,10 @@ async def connect_over(stream: Stream, address: Address, settings: Settings) -> 
         while not events:
             data = await stream.receive_some(_CHUNK)
             if not data:
-                raise Lost(
-                    faults.CLOSED_AT_ONCE, f"{address} closed the connection without CONNACK"
-                )
+                raise Lost(faults.CLOSED_AT_ONCE, f"{address} closed the connection without CONNACK")
             if not heard and data[0] != Kind.CONNACK:  # nothing else may come first
                 shown = bytes(data[:20])
-                raise Lost(
-                    faults.NOT_MQTT, f"{address} answers CONNECT with {shown!r}, not CONNACK"
-                )
+                raise Lost(faults.NOT_MQTT, f"{address} answers CONNECT with {shown!r}, not CONNACK")
             heard = True
             events = engine.receive(bytes(data))
     except trio.BrokenResourceError as error:

@@ -106,8 +106,7 @@ class Mqtt(Config):
     ] = None
     tls: Annotated[TLS | None, Meta(description="TLS options, for mqtts://.")] = None
     connect_timeout: Annotated[
-        float,
-        Meta(gt=0, description="Seconds for name, TCP, TLS and the broker's answer together."),
+        float, Meta(gt=0, description="Seconds for name, TCP, TLS and the broker's answer together.")
     ] = 10.0
 
     def __post_init__(self) -> None:
@@ -167,9 +166,7 @@ def _check_text(option: str, text: str) -> None:
 class Broker:
     """What nodes get: a client to publish with, and subscriptions."""
 
-    def __init__(
-        self, publisher: Client, config: Mqtt, io: ConnectionIO, nursery: trio.Nursery
-    ) -> None:
+    def __init__(self, publisher: Client, config: Mqtt, io: ConnectionIO, nursery: trio.Nursery) -> None:
         self.publisher = publisher
         self._config = config
         self._io = io
@@ -183,9 +180,7 @@ class Broker:
         version = "5.0" if self.publisher.settings.version == Version.V5 else "3.1.1"
         return f"{self.publisher.address}, MQTT {version}"
 
-    async def subscribe(
-        self, filters: Sequence[str], qos: int, on_granted: OnGranted
-    ) -> Subscription:
+    async def subscribe(self, filters: Sequence[str], qos: int, on_granted: OnGranted) -> Subscription:
         """Subscribe to checked filters; ``on_granted`` gets the broker's code for each filter."""
         async with self._opening:
             if self._receiving is None:

@@ -68,9 +68,7 @@ async def dial(address: Address, tls: TLS) -> Stream:
     return await _secure(tcp, context, address, tls)
 
 
-async def _secure(
-    tcp: trio.SocketStream, context: ssl.SSLContext, address: Address, tls: TLS
-) -> Stream:
+async def _secure(tcp: trio.SocketStream, context: ssl.SSLContext, address: Address, tls: TLS) -> Stream:
     name = tls.name_for(address.host)
     stream = trio.SSLStream(tcp, context, server_hostname=name, https_compatible=True)
     try:

@@ -226,9 +226,7 @@ class Engine:
 
     # ---- paho's callbacks; they run inside PahoClient.handle
 
-    def _on_suback(
-        self, _client: Any, _data: Any, mid: int, reasons: Any, _properties: Any
-    ) -> None:
+    def _on_suback(self, _client: Any, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
         self._control_ids.discard(mid)
         self._events.append(Granted(mid, tuple(reason.value for reason in reasons)))
 
@@ -246,12 +244,7 @@ class Engine:
         self._events.append(Puback(mid, reason))
 
     def _on_disconnect(
-        self,
-        _client: Any,
-        _data: Any,
-        flags: Any,
-        reason: ReasonCode,
-        properties: Properties | None,
+        self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if flags.is_disconnect_packet_from_server:
             text = getattr(properties, "ReasonString", "")

@@ -9,9 +9,7 @@ from flowbus import TLS, Fault
 _TAKEN_OVER = "Give every client its own client_id: two with the same one throw each other out."
 _LIMIT = "Ask for less, or raise the limit in the broker's configuration."
 _REPORT = "Report it with the text beside this code and the broker's name and version."
-_RIGHTS = (
-    "Grant this user or client id the right in the broker's access list; its log names the topic."
-)
+_RIGHTS = "Grant this user or client id the right in the broker's access list; its log names the topic."
 _LATER = "Wait; flowbus tries again by itself. If it lasts, look into the broker's log."
 
 # number, name, cause, next step (MQTT 5.0, section 2.4)

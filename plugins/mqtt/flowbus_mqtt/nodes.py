@@ -51,12 +51,9 @@ class MqttOut(Config):
             "1: when the broker has acknowledged it."
         ),
     ] = 0
-    retain: Annotated[bool, Meta(description="Have the broker keep the last value of a topic.")] = (
-        False
-    )
+    retain: Annotated[bool, Meta(description="Have the broker keep the last value of a topic.")] = False
     max_in_flight: Annotated[
-        int,
-        Meta(ge=1, le=65535, description="Messages of QoS 1 that may await the broker's answer."),
+        int, Meta(ge=1, le=65535, description="Messages of QoS 1 that may await the broker's answer.")
     ] = 100
 
 
@@ -161,9 +158,7 @@ class MqttIn(Config):
     ] = 0
     payload_format: Annotated[
         Literal["bytes", "text", "json"],
-        Meta(
-            description="What the payload becomes: bytes as they came, a text (UTF-8), or JSON values."
-        ),
+        Meta(description="What the payload becomes: bytes as they came, a text (UTF-8), or JSON values."),
     ] = "bytes"
 
     def __post_init__(self) -> None:
@@ -202,9 +197,7 @@ def report_grants(
     config: MqttIn, io: NodeIO, broker: Broker, subscription: Subscription, codes: tuple[int, ...]
 ) -> None:
     """Say what the broker thinks of the filters; the node fails where it wants none of them."""
-    refused = [
-        (item, code) for item, code in zip(config.topics, codes, strict=False) if code >= REFUSED
-    ]
+    refused = [(item, code) for item, code in zip(config.topics, codes, strict=False) if code >= REFUSED]
     if not refused:
         io.connected(broker.text)
         return
@@ -216,9 +209,7 @@ def report_grants(
         io.degraded(fault, text)
 
 
-def read(
-    publish: Publish, decode: Decode, subscription: Subscription, io: NodeIO
-) -> Message | None:
+def read(publish: Publish, decode: Decode, subscription: Subscription, io: NodeIO) -> Message | None:
     """Return the message for the flow; None where the payload is not what it should be."""
     try:
         payload: Any = publish.payload if decode is None else decode(publish.payload)

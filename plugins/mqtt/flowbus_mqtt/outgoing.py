@@ -89,14 +89,7 @@ class Outgoing:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        qos: int,
-        retain: bool,
-        on_done: OnDone,
-        *,
-        wake: bool = True,
+        self, topic: str, payload: bytes, qos: int, retain: bool, on_done: OnDone, *, wake: bool = True
     ) -> None:
         """Append one message. Raises TopicError, TooLargeError or ValueError and appends nothing then.
 

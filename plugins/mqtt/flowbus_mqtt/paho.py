@@ -89,9 +89,7 @@ class PahoClient(Client):
     def _mid_generate(self) -> int:
         return self._next_id()
 
-    def _do_on_publish(
-        self, mid: int, reason_code: ReasonCode, properties: Properties
-    ) -> MQTTErrorCode:
+    def _do_on_publish(self, mid: int, reason_code: ReasonCode, properties: Properties) -> MQTTErrorCode:
         result = super()._do_on_publish(mid, reason_code, properties)
         if self.acked is not None:
             self.acked(mid, reason_code.value)

@@ -43,7 +43,9 @@ def decoder_for(payload_format: str) -> Decode:
 
 
 _PLAIN: Final[Mapping[tuple[int, bool], Mapping[str, Any]]] = {
-    (qos, retain): {"qos": qos, "retain": retain} for qos in (0, 1, 2) for retain in (False, True)
+    (qos, retain): {"qos": qos, "retain": retain}
+    for qos in (0, 1, 2)
+    for retain in (False, True)
 }
 
 

@@ -76,11 +76,7 @@ class Listener:
     """Serves the clients of one broker."""
 
     def __init__(
-        self,
-        routing: Routing,
-        users: Mapping[str, Secret] | None,
-        max_clients: int,
-        max_packet: int,
+        self, routing: Routing, users: Mapping[str, Secret] | None, max_clients: int, max_packet: int
     ) -> None:
         self.fault: Callable[[Fault, str], None] = lambda fault, text: None
         self.forward: Forward | None = None

@@ -34,12 +34,9 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 class MqttBroker(Config):
     """Be an MQTT 3.1.1 broker; messages from the flow are published, those of clients may leave."""
 
-    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0 for every network.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1"
     port: Annotated[
-        int,
-        Meta(ge=0, le=65535, description="TCP port; 0 takes a free one, which the status shows."),
+        int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one, which the status shows.")
     ] = 1883
     max_clients: Annotated[Count, Meta(description="Clients that may be connected.")] = 100
     users: Annotated[
@@ -51,20 +48,16 @@ class MqttBroker(Config):
         Meta(description="Topic to publish messages of the flow to; without it the message's own."),
     ] = None
     qos: Annotated[Literal[0, 1], Meta(description="QoS of what the flow publishes.")] = 1
-    retain: Annotated[bool, Meta(description="Keep what the flow publishes as last values.")] = (
-        False
-    )
+    retain: Annotated[bool, Meta(description="Keep what the flow publishes as last values.")] = False
     forward: Annotated[
         list[str],
         Meta(description="Topic filters: what clients publish there leaves by `out`."),
     ] = []  # noqa: RUF012  msgspec gives every config its own
     payload_format: Annotated[
-        Literal["bytes", "text", "json"],
-        Meta(description="What a payload becomes that leaves by `out`."),
+        Literal["bytes", "text", "json"], Meta(description="What a payload becomes that leaves by `out`.")
     ] = "bytes"
     max_queued: Annotated[
-        Count,
-        Meta(description="Messages kept for a client that is slow or away; more are dropped."),
+        Count, Meta(description="Messages kept for a client that is slow or away; more are dropped.")
     ] = 1000
     max_retained: Annotated[Count, Meta(description="Topics with a retained message.")] = 10_000
     max_absent: Annotated[
@@ -98,9 +91,7 @@ async def mqtt_broker(config: MqttBroker, io: NodeIO) -> None:
     )
 
     def dropped(session: Session) -> None:
-        io.fault(
-            faults.QUEUE_FULL, f"client {session.client_id!r} has {session.queued} messages waiting"
-        )
+        io.fault(faults.QUEUE_FULL, f"client {session.client_id!r} has {session.queued} messages waiting")
 
     routing = Routing(bounds, dropped)
     listener = Listener(routing, config.users, config.max_clients, config.max_packet_size)

@@ -110,11 +110,7 @@ class Peer:
             raise _refused(f"it asks for protocol level {connect.level}", server.REFUSED_VERSION)
         if not self._knows(connect):
             who = "without a user name" if connect.username is None else f"as {connect.username!r}"
-            code = (
-                server.REFUSED_NOT_AUTHORIZED
-                if connect.username is None
-                else server.REFUSED_CREDENTIALS
-            )
+            code = server.REFUSED_NOT_AUTHORIZED if connect.username is None else server.REFUSED_CREDENTIALS
             raise _refused(f"it came {who}, with wrong credentials", code)
         if not connect.client_id:
             if not connect.clean_session:

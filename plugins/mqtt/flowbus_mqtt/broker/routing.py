@@ -86,9 +86,7 @@ class Routing:
     def subscribe(self, session: Session, filters: list[tuple[str | None, int]]) -> list[int]:
         """Subscribe and return the code of each filter: the QoS granted (1 at most) or 0x80."""
         self._routes.clear()
-        return [
-            self._subscribe(session, topic_filter, min(qos, 1)) for topic_filter, qos in filters
-        ]
+        return [self._subscribe(session, topic_filter, min(qos, 1)) for topic_filter, qos in filters]
 
     def _subscribe(self, session: Session, topic_filter: str | None, qos: int) -> int:
         full = len(session.subscriptions) >= _MOST_SUBSCRIPTIONS

@@ -130,3 +130,5 @@ def _encode(publish: Publish, packet_id: int, dup: bool = False) -> bytes:
     return _ENCODER.encode(
         publish.topic, publish.payload, publish.qos, publish.retain, packet_id, dup
     )
+
+

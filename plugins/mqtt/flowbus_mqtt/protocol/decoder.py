@@ -121,9 +121,7 @@ class Decoder:
                     raise ProtocolError("a PUBLISH packet is too short for its properties")
                 properties = data[at : at + length]
                 at += length
-        return Publish(
-            topic, data[at:end], qos, packet_id, first & 1 == 1, first & 8 == 8, properties
-        )
+        return Publish(topic, data[at:end], qos, packet_id, first & 1 == 1, first & 8 == 8, properties)
 
     def _puback(self, data: bytes, start: int, end: int) -> Puback:
         length = end - start
@@ -146,8 +144,7 @@ class Decoder:
         if not name:
             if self._v5:
                 raise ProtocolError(
-                    "a PUBLISH packet uses a topic alias, which was not offered",
-                    TOPIC_ALIAS_INVALID,
+                    "a PUBLISH packet uses a topic alias, which was not offered", TOPIC_ALIAS_INVALID
                 )
             raise ProtocolError("a PUBLISH packet has an empty topic", PROTOCOL_ERROR)
         try:
@@ -155,9 +152,7 @@ class Decoder:
         except UnicodeDecodeError:
             raise ProtocolError("the topic of a PUBLISH packet is not UTF-8") from None
         if "\0" in topic or "+" in topic or "#" in topic:
-            raise ProtocolError(
-                f"the topic of a PUBLISH packet is {topic[:80]!a}, which MQTT forbids"
-            )
+            raise ProtocolError(f"the topic of a PUBLISH packet is {topic[:80]!a}, which MQTT forbids")
         if len(self._topics) >= _CACHED_TOPICS:
             self._topics.clear()
         self._topics[name] = topic
