@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import ssl
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,13 +20,9 @@ from OpenSSL.crypto import Error as OpenSSLError
 
 from flowbus.tls.faults import TLSRefusedError, kind_of_code
 from flowbus.tls.hostname import is_for_host
+from flowbus.tls.kinds import Kind
 from flowbus.tls.purpose import is_strong, serves
 from flowbus.tls.source import Source
-
-Kind = Literal[
-    "expired", "not_yet_valid", "self_signed", "untrusted", "hostname_mismatch", "wrong_usage",
-    "crl_unavailable",
-]  # fmt: skip
 
 #: What cryptography and pyOpenSSL raise for a certificate that OpenSSL has made something of.
 _UNREADABLE: Final = (

@@ -15,16 +15,12 @@ from flowbus.tls import alert, dialling, filecheck, listening, peer, rules
 from flowbus.tls.context import Version
 from flowbus.tls.faults import tls_error_text, tls_fault, tls_faults
 from flowbus.tls.identity import ServerIdentity
+from flowbus.tls.kinds import Kind
 from flowbus.tls.psk import SharedKey
 from flowbus.tls.source import Source
 
-Kind = Literal[
-    "expired", "not_yet_valid", "self_signed", "untrusted", "hostname_mismatch", "wrong_usage",
-    "crl_unavailable",
-]  # fmt: skip
 
-
-class Status(Protocol):
+class Reporter(Protocol):
     """What a node or connection says of itself: NodeIO, ConnectionIO."""
 
     def connected(self, text: str = "") -> None:
@@ -164,7 +160,8 @@ class TLS(ServerIdentity):
         """Return what a connection came to, after its handshake, as JSON values.
 
         ``connection`` is a ``trio.SSLStream`` or an ``ssl.SSLObject``. Keys: ``version``
-        ("TLSv1.3"), ``cipher``, ``bits`` (of the cipher's key), ``resumed``, and ``peer``: None, or
+        ("TLSv1.3"), ``cipher``, ``bits`` (of the cipher's key), ``resumed`` (which a pre-shared key
+        always is with TLS 1.3, as OpenSSL counts it), and ``peer``: None, or
         the peer's certificate with ``subject`` and ``issuer`` (RFC 4514), ``serial`` (hex),
         ``names`` (a list), ``not_before`` and ``not_after`` (ISO 8601, UTC), ``sha256`` (hex),
         ``pem`` and ``status`` ("verified", "not verified", "verified, ignoring expired").
@@ -174,7 +171,7 @@ class TLS(ServerIdentity):
             connection, f"{status}, ignoring {', '.join(self.ignore)}" if self.ignore else status
         )
 
-    def say_connected(self, io: Status, domain: str, text: str) -> None:
+    def say_connected(self, io: Reporter, domain: str, text: str) -> None:
         """Say that a node or connection does its job, or is ``degraded`` where TLS is less than secure.
 
         ``domain`` is that of its faults: ``ws``, ``mqtt``.
