@@ -242,6 +242,29 @@ async def test_ping_ends_with_its_answer() -> None:
             await confirmed(flow, command("ping", {"payload": "here", "deadline": 5}))
 
 
+async def test_a_ping_that_the_end_of_the_connection_overtakes_is_rejected() -> None:
+    release = threading.Event()
+
+    def mute(connection: socket.socket) -> None:
+        request = Answering().receive(connection.recv(4096))
+        assert request is not None
+        connection.sendall(accept(request))
+        release.wait(10)
+
+    with trio.fail_after(20), listening(mute) as port:
+        try:
+            async with run_flow(flow_of(port, close_timeout=0.1)) as flow:
+                await flow.wait_running("ws")
+                flow.put_soon("in", command("ping"))
+                await confirmed(flow, command("close"))
+                await flow.wait_settled()
+                report = await flow.stop()
+        finally:
+            release.set()
+    assert report["ledger"]["rejected"] == 1
+    assert report["nodes"]["ws"]["faults"] == {"ws.not_connected": 1}
+
+
 async def test_a_ping_without_an_answer_is_rejected_at_its_deadline() -> None:
     release = threading.Event()
     seen: list[bytes] = []
@@ -279,7 +302,7 @@ async def test_a_ping_without_an_answer_is_rejected_at_its_deadline() -> None:
         (command("close", code=1015), "code: 1015 cannot be sent"),
         (command("close", code=99), "code: 99 cannot be sent"),
         (command("close", code="1000"), "command close: code: expected int, got str"),
-        (command("close", reason="ä" * 62), "reason: has more than 123 bytes"),
+        (command("close", reason="ä" * 62), "reason: has 124 bytes, at most 123 fit"),
         (
             command("close", {"cod": 1000}),
             "command close: there is no argument 'cod'; known: code, reason",
@@ -288,6 +311,9 @@ async def test_a_ping_without_an_answer_is_rejected_at_its_deadline() -> None:
         (command("connect", url="ws://u:secret@h"), "a user or password in the URL"),
         (command("connect", url="wss://h/", token=5), "token: expected str | null, got int"),
         (command("connect", headers={"Upgrade": "x"}), "Upgrade belongs to the handshake"),
+        (command("connect", headers={"a": "x\r\nHost: y"}), "the value of a has control characters"),
+        (command("connect", token="\udfff"), "the value of Authorization cannot be written in UTF-8"),
+        (command("close", reason="\ud800"), "reason: has half a surrogate pair"),
         (command("connect", headers={"a": 1}), "headers[...]: expected str, got int"),
         (command("ping", "x" * 126), "command ping: payload: has 126 bytes, at most 125 fit"),
         (command("ping", deadline=0), "command ping: deadline: expected float > 0.0"),

@@ -30,8 +30,12 @@ class Close(Arguments, frozen=True):
     def __post_init__(self) -> None:
         if not sendable(self.code):
             raise ValueError(f"code: {self.code} cannot be sent; 1000 and 3000 to 4999 are usual")
-        if len(self.reason.encode(errors="replace")) > MAX_REASON:
-            raise ValueError(f"reason: has more than {MAX_REASON} bytes")
+        try:
+            size = len(self.reason.encode())
+        except UnicodeEncodeError:
+            raise ValueError("reason: has half a surrogate pair, no UTF-8 has that") from None
+        if size > MAX_REASON:
+            raise ValueError(f"reason: has {size} bytes, at most {MAX_REASON} fit")
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}".rstrip()

@@ -167,10 +167,17 @@ class Session:
     async def _ping(self, delivery: Delivery, content: bytes, deadline: float) -> None:
         # Without a payload a unique one tells the answer from that to a ping of the keep-alive.
         answered = self._channel.ping(content or os.urandom(4))
-        with trio.move_on_after(deadline):
-            await answered.wait()
-            delivery.confirm()
-            return
-        self._channel.pings.forget(answered)
-        text = f"{self._connected.address} did not answer within {deadline:g} s"
-        delivery.reject(named("ping_unanswered"), text)
+        fault = named("not_connected")
+        text = "the connection ended before the answer"
+        try:
+            with trio.move_on_after(deadline) as waiting:
+                await answered.wait()
+            if waiting.cancelled_caught:
+                fault = named("ping_unanswered")
+                text = f"{self._connected.address} did not answer within {deadline:g} s"
+        finally:
+            self._channel.pings.forget(answered)
+            if answered.is_set():
+                delivery.confirm()
+            else:
+                delivery.reject(fault, text)

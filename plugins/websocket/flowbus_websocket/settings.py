@@ -9,7 +9,7 @@ from msgspec import Meta
 from flowbus import JWT, TLS, ByteSize, Config, Secret
 from flowbus_websocket.client import Limits, Request
 from flowbus_websocket.compression import Compression, compression_of
-from flowbus_websocket.protocol.handshake import is_token
+from flowbus_websocket.protocol.handshake import flaw_of_value, is_token
 from flowbus_websocket.url import parse_url
 
 if TYPE_CHECKING:
@@ -118,9 +118,13 @@ class WebSocketClient(OpenConnection):
         for name in self.subprotocols:
             if not is_token(name):
                 raise ValueError(f"subprotocols: {name!r} is not a token of HTTP")
-        for name in self.headers:
+        if self.origin is not None and (flaw := flaw_of_value(self.origin)):
+            raise ValueError(f"origin: {flaw}")
+        for name, secret in self.headers.items():
             if not is_token(name):
                 raise ValueError(f"headers: {name!r} is no name of a header")
+            if flaw := flaw_of_value(secret.reveal().strip()):  # the value itself is not shown
+                raise ValueError(f"headers: the value of {name} {flaw}")
             if name.lower() in _RESERVED or name.lower().startswith("sec-websocket-"):
                 raise ValueError(f"headers: {name} belongs to the handshake and cannot be given")
             if name.lower() == "authorization" and self.bearer_jwt is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import h11
 
@@ -15,11 +14,10 @@ from flowbus_websocket.protocol.handshake import (
     accept_token,
     as_bytes,
     as_text,
+    flaw_of_value,
     has,
     one,
 )
-
-_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^\s|\s$")
 
 Why = Literal[
     "response_parse_error",
@@ -83,9 +81,8 @@ class Asking:
         named = {name.lower() for name, _ in own}
         headers = [header for header in self._default_headers() if header[0].lower() not in named]
         for name, value in own:
-            if _FORBIDDEN.search(value):
-                # The value may be a secret: it must not be shown.
-                raise ValueError(f"the value of the header {name} has control characters")
+            if flaw := flaw_of_value(value):  # it may be a secret, and is not shown
+                raise ValueError(f"the value of the header {name} {flaw}")
         try:
             request = h11.Request(
                 method="GET", target=self._opening.target, headers=as_bytes([*headers, *own])

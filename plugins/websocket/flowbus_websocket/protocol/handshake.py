@@ -15,6 +15,7 @@ MAX_HEAD: Final = 65536  # bytes of a request or response up to the empty line
 TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105  RFC 9110, section 5.6.2
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|^\s|\s$")
 _TOKEN: Final = re.compile(TOKEN)
 
 
@@ -27,6 +28,17 @@ def accept_token(key: str) -> str:
 def is_token(text: str) -> bool:
     """Tell whether ``text`` is a token of HTTP, as a subprotocol must be (RFC 9110, section 5.6.2)."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def flaw_of_value(text: str) -> str:
+    """Return what keeps ``text`` from being the value of a header, empty where nothing does."""
+    if _FORBIDDEN.search(text):
+        return "has control characters, or blanks around it"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "cannot be written in UTF-8"
+    return ""
 
 
 def values(headers: Headers, name: str) -> list[str]:
