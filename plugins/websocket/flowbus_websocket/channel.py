@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections import deque
-from typing import Any, Final, Protocol
+from typing import Final
 
 import trio
 
@@ -22,6 +21,7 @@ from flowbus import Fault
 from flowbus_websocket.ended import ConnectionEnded, ended_by, hung_up, lost
 from flowbus_websocket.faults import named
 from flowbus_websocket.keepalive import KeepAlive
+from flowbus_websocket.outbox import Outbox, Posted
 from flowbus_websocket.pings import Pings
 from flowbus_websocket.protocol.assembly import Item
 from flowbus_websocket.protocol.decoder import Control, Ended, FrameDecoder
@@ -29,21 +29,10 @@ from flowbus_websocket.protocol.encoder import PING, FrameEncoder
 from flowbus_websocket.protocol.extensions import Agreed
 
 RECEIVE_BUFFER: Final = 65536  # bytes
-SEND_CHUNK: Final = 65536  # bytes; posted frames are joined up to about this size
 MAX_PONGS: Final = 256  # that wait to be sent; a peer that does not read them gets no more
 GRACE: Final = 1.0  # seconds in which the receiver reads on after sending has failed
 
 _BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
-
-
-class Posted(Protocol):
-    """Who wants to know what became of a posted message; a delivery does."""
-
-    def confirm(self) -> None:
-        """Be told that the stream has taken it."""
-
-    def reject(self, reason: Fault, text: str) -> None:
-        """Be told that the connection ended before."""
 
 
 class Channel:
@@ -80,15 +69,12 @@ class Channel:
         self.bytes_out = 0
         self._stream = stream
         self._decoder = decoder
-        self._alive = KeepAlive(keepalive_interval, keepalive_timeout, trio.current_time())
+        self.alive = KeepAlive(keepalive_interval, keepalive_timeout, trio.current_time())
         self._rest = rest
         self._lock = trio.StrictFIFOLock()
         self._urgent: list[bytes] = []
-        self._posted: deque[tuple[bytes, Posted]] = deque()
-        self._posted_size = 0
-        self._in_batch = 0  # how many of the posted are being sent just now
+        self._outbox = Outbox()
         self._wake = trio.Event()
-        self._sent = trio.Event()
         self._receiving: trio.CancelScope | None = None
         self._paused: trio.Event | None = None
         self._broken: ConnectionEnded | None = None
@@ -123,7 +109,7 @@ class Channel:
         while data is None:
             if self._paused is not None:
                 await self._paused.wait()
-            self._alive.heard(trio.current_time())
+            self.alive.heard(trio.current_time())
             try:
                 with trio.CancelScope() as self._receiving:
                     if self._broken is None:
@@ -136,7 +122,7 @@ class Channel:
                 raise self._broken
         if not data:
             raise hung_up()
-        self._alive.heard(trio.current_time())
+        self.alive.heard(trio.current_time())
         self.bytes_in += len(data)
         return data
 
@@ -163,7 +149,7 @@ class Channel:
             self.noted += self._decoder.controls
         for kind, payload in self._decoder.controls:
             if kind != PING:
-                self._alive.ponged()
+                self.alive.ponged()
                 self.pings.pong(payload)
             elif len(self._urgent) < MAX_PONGS:
                 self._urge(self.encoder.pong(payload))
@@ -182,29 +168,21 @@ class Channel:
 
     def post(self, frames: bytes, posted: Posted) -> None:
         """Have :meth:`attend` send ``frames`` of one message, and tell ``posted``."""
-        self._posted.append((frames, posted))
-        self._posted_size += len(frames)
+        self._outbox.add(frames, posted)
         self._wake.set()
 
     @property
     def posted(self) -> int:
         """Bytes that are posted and not sent yet."""
-        return self._posted_size
+        return self._outbox.size
 
     async def wait_posted(self, size: int) -> None:
         """Return once at most ``size`` bytes are posted and not sent."""
-        while self._posted_size > size:
-            await self._sent.wait()
+        await self._outbox.wait_size(size)
 
     def reject_posted(self, fault: Fault, text: str) -> None:
         """Tell everybody whose message is not being sent already that it will not be."""
-        while len(self._posted) > self._in_batch:
-            frames, posted = self._posted[self._in_batch]
-            del self._posted[self._in_batch]
-            self._posted_size -= len(frames)
-            posted.reject(fault, text)
-        self._sent.set()
-        self._sent = trio.Event()
+        self._outbox.reject(fault, text)
 
     async def attend(self) -> None:
         """Send what is posted; runs beside the receiver, which says why it has ended."""
@@ -240,32 +218,16 @@ class Channel:
         self._wake.set()
 
     async def _send_posted(self) -> None:
-        while self._urgent or self._posted:
-            batch = self._next_batch()
+        outbox = self._outbox
+        while self._urgent or outbox:
+            batch = outbox.begin_batch()
             urgent, self._urgent = self._urgent, []
-            self._in_batch = len(batch)
+            sent = False
             try:
-                await self._send_all(b"".join([*urgent, *(frames for frames, _ in batch)]))
+                await self._send_all(b"".join([*urgent, *batch]))
+                sent = True
             finally:
-                self._in_batch = 0
-            self.messages_out += len(batch)
-            for frames, posted in batch:
-                self._posted.popleft()
-                self._posted_size -= len(frames)
-                posted.confirm()
-            self._sent.set()
-            self._sent = trio.Event()
-
-    def _next_batch(self) -> list[tuple[bytes, Posted]]:
-        if self._posted_size <= SEND_CHUNK:
-            return list(self._posted)
-        batch, size = [], 0
-        for entry in self._posted:
-            batch.append(entry)
-            size += len(entry[0])
-            if size >= SEND_CHUNK:
-                break
-        return batch
+                self.messages_out += outbox.end_batch(sent=sent)
 
     async def _send_all(self, data: bytes) -> None:
         if self._broken is not None:
@@ -282,23 +244,19 @@ class Channel:
 
     # ---- keep-alive
 
-    def keepalive_details(self) -> dict[str, Any]:
-        """Return what a status shows of the keep-alive."""
-        return self._alive.as_dict(trio.current_time())
-
     def check_alive(self) -> float:
         """Ping a peer that has been silent, give up one that does not answer.
 
         Returns the time, of trio's clock, at which to call it again.
         """
-        step = self._alive.step(trio.current_time(), reading=self._receiving is not None)
+        step = self.alive.step(trio.current_time(), reading=self._receiving is not None)
         if step == "ping":
             self._urge(self.encoder.ping())
         elif step == "lost":
-            text = f"no answer to a ping for {self._alive.timeout:g} s"
+            text = f"no answer to a ping for {self.alive.timeout:g} s"
             self.abort(ConnectionEnded(named("keepalive_timed_out"), text, reason=text))
             return math.inf
-        return self._alive.due
+        return self.alive.due
 
     async def keep_alive(self) -> None:
         """Call :meth:`check_alive` whenever it is time, for ever."""

@@ -62,7 +62,7 @@ class Session:
             "messages_out": channel.messages_out,
             "bytes_in": channel.bytes_in,
             "bytes_out": channel.bytes_out,
-            "keepalive": channel.keepalive_details(),
+            "keepalive": channel.alive.as_dict(trio.current_time()),
         }
 
     async def run(self) -> None:

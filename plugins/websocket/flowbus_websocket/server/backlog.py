@@ -11,9 +11,10 @@ import msgspec
 import trio
 
 from flowbus import Fault, Message, Rejected
-from flowbus_websocket.channel import Channel, Posted
+from flowbus_websocket.channel import Channel
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.faults import closed_with, named
+from flowbus_websocket.outbox import Posted
 from flowbus_websocket.outgoing import Outgoing
 from flowbus_websocket.protocol.codes import INTERNAL_ERROR
 from flowbus_websocket.server.client import Client

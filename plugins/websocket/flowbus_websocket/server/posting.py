@@ -8,9 +8,10 @@ import trio
 from msgspec import structs
 
 from flowbus import Delivery, Fault, Message, NodeIO, Rejected
-from flowbus_websocket.channel import Channel, Posted
+from flowbus_websocket.channel import Channel
 from flowbus_websocket.ended import ConnectionEnded
 from flowbus_websocket.faults import closed_with, named
+from flowbus_websocket.outbox import Posted
 from flowbus_websocket.outgoing import Outgoing
 from flowbus_websocket.protocol.codes import POLICY
 from flowbus_websocket.server.backlog import FILE, MOST_FILES, Backlog, FileJob, job_of
