@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import pytest
 import trio
 import trio.testing
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
 from flowbus import TLS
 from flowbus.config import decode
@@ -23,7 +20,6 @@ from tests.certificates import (
     CA,
     CLIENT_USAGE,
     DAY,
-    EDI_PARTY,
     NOW,
     OTHER_CA,
     PEM,
@@ -32,71 +28,26 @@ from tests.certificates import (
     Identity,
     code,
     inline,
-    shake,
 )
-
-KINDS = [
-    "expired", "not_yet_valid", "self_signed", "untrusted", "hostname_mismatch", "wrong_usage",
-    "crl_unavailable",
-]  # fmt: skip
-FAULTS = {
-    "expired": "ws.tls_cert_expired",
-    "not_yet_valid": "ws.tls_cert_not_yet_valid",
-    "self_signed": "ws.tls_self_signed",
-    "untrusted": "ws.tls_unknown_ca",
-    "hostname_mismatch": "ws.tls_cn_mismatch",
-    "wrong_usage": "ws.tls_wrong_usage",
-    "crl_unavailable": "ws.tls_crl_unavailable",
-    "revoked": "ws.tls_cert_revoked",
-}
-EXPIRED = {"end": NOW - DAY / 2}
-EARLY = {"start": NOW + DAY / 2}
-HERE = {"hosts": ["plc.test"]}
-THERE = {"hosts": ["other.test"]}
-MISUSED = {"usage": CLIENT_USAGE}
-
-NO_LISTS_CA = Identity("an authority without revocation lists")
-SELF = Identity("self", **HERE)
-REVOKED = Identity("revoked", CA, **HERE)
-DEFECTS = {
-    "expired": Identity("s", CA, **HERE, **EXPIRED),
-    "not_yet_valid": Identity("s", CA, **HERE, **EARLY),
-    "self_signed": SELF,
-    "untrusted": Identity("s", OTHER_CA, **HERE),
-    "hostname_mismatch": Identity("s", CA, **THERE),
-    "wrong_usage": Identity("s", CA, **HERE, **MISUSED),
-    "crl_unavailable": Identity("s", NO_LISTS_CA, **HERE),
-    "revoked": REVOKED,
-}
-LISTS = "".join(
-    revocations.public_bytes(PEM).decode()
-    for revocations in (CA.revocations(REVOKED), OTHER_CA.revocations(), SELF.revocations())
+from tests.defects import (
+    AUTHORITIES,
+    DEFECTS,
+    EARLY,
+    EXPIRED,
+    FAULTS,
+    HERE,
+    KINDS,
+    LISTS,
+    MISUSED,
+    NO_LISTS_CA,
+    REVOKED,
+    THERE,
+    defective,
+    ignoring,
+    openssl,
+    outcome,
+    showing,
 )
-AUTHORITIES = (CA.cert() + NO_LISTS_CA.cert()).decode()
-
-
-def ignoring(*kinds: Any, **more: Any) -> TLS:
-    return TLS(**{"ca": AUTHORITIES, "ignore": kinds, "crl": LISTS} | more)
-
-
-def showing(*chain: Identity) -> TLS:
-    pem = "".join(identity.cert().decode() for identity in chain)
-    return TLS(cert=pem, key=chain[0].private().decode())
-
-
-def defective(defect: str) -> TLS:
-    if defect == "untrusted":  # its revocation list can be checked only where its issuer is shown
-        return showing(DEFECTS[defect], OTHER_CA)
-    return inline(DEFECTS[defect])
-
-
-async def outcome(client: TLS, server: TLS, host: str = "plc.test") -> str:
-    """Empty where the connection stands, else the fault."""
-    ends = await shake(client, server, host)
-    if ends["client"] == "TLSv1.3":
-        assert ends == {"client": "TLSv1.3", "server": "TLSv1.3", "got": b"y"}
-        return ""
-    return code(ends["client"])
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
@@ -192,106 +143,6 @@ async def test_the_usage_of_an_authority_counts() -> None:
     assert await outcome(ignoring("wrong_usage", crl=None), server) == ""
 
 
-def key_usage(**on: bool) -> x509.KeyUsage:
-    names = (
-        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
-        "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
-    )  # fmt: skip
-    return x509.KeyUsage(**{name: on.get(name, False) for name in names})
-
-
-@pytest.mark.parametrize(
-    ("extension", "expected"),
-    [
-        (key_usage(digital_signature=True), ""),
-        (key_usage(content_commitment=True), FAULTS["wrong_usage"]),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), FAULTS["wrong_usage"]),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING, SERVER_USAGE]), ""),
-        (
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]),
-            FAULTS["wrong_usage"],
-        ),
-        (
-            x509.UnrecognizedExtension(
-                x509.ObjectIdentifier("2.16.840.1.113730.1.1"), b"\x03\x02\x07\x80"
-            ),
-            FAULTS["wrong_usage"],
-        ),
-    ],
-)
-async def test_usage_is_judged_as_openssl_does(extension: Any, expected: str) -> None:
-    server = inline(Identity("s", CA, **HERE, extensions=[extension]))
-    assert await outcome(TLS(ca=AUTHORITIES), server) == expected
-    assert await outcome(ignoring("expired"), server) == expected
-
-
-def openssl(*arguments: str, folder: Path) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, timeout=30, capture_output=True)
-
-
-def signed_with_sha1(folder: Path) -> TLS:
-    """A certificate that cryptography no longer signs."""
-    for name, data in {
-        "ca.pem": CA.cert(),
-        "ca.key": CA.private(),
-        "key": SERVER.private(),
-    }.items():
-        (folder / name).write_bytes(data)
-    (folder / "extensions").write_text("subjectAltName=DNS:plc.test\n")
-    openssl("req", "-new", "-key", "key", "-subj", "/CN=s", "-out", "csr", folder=folder)
-    openssl(
-        "x509", "-req", "-sha1", "-in", "csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "1",
-        "-set_serial", "7", "-extfile", "extensions", "-out", "cert", folder=folder,
-    )  # fmt: skip
-    return TLS(cert=str(folder / "cert"), key=str(folder / "key"), ciphers="DEFAULT:@SECLEVEL=0")
-
-
-async def test_weak_keys_and_digests_are_judged_as_openssl_does(tmp_path: Path) -> None:
-    weak = Identity("s", CA, **HERE, key=rsa.generate_private_key(65537, 1024))
-    for server in (inline(weak, ciphers="DEFAULT:@SECLEVEL=0"), signed_with_sha1(tmp_path)):
-        for client in (TLS(ca=AUTHORITIES), ignoring("expired"), ignoring(*KINDS)):
-            assert await outcome(client, server) == "ws.tls_verify_fail"
-        lax = ignoring("expired", ciphers="DEFAULT:@SECLEVEL=0", max_version="1.2")
-        assert (await shake(lax, server))["client"] == "TLSv1.2"
-
-
-@pytest.mark.parametrize(
-    ("hosts", "host", "matches"),
-    [
-        (["plc.test"], "PLC.test", True),
-        (["PLC.TEST"], "plc.test", True),
-        (["*.plant.test"], "line.plant.test", True),
-        (["*.plant.test"], "a.line.plant.test", False),
-        (["*.plant.test"], "plant.test", False),
-        (["li*.plant.test"], "line.plant.test", False),
-        (["192.0.2.1"], "192.0.2.1", True),
-        (["192.0.2.1"], "192.0.2.10", False),
-        (["2001:db8::1"], "2001:0db8::1", True),
-        (["2001:db8::1"], "2001:db8::2", False),
-        (["plc.test", "192.0.2.1"], "plc.test", True),
-        (["plc.test.evil"], "plc.test", False),
-    ],
-)
-async def test_names_are_judged_as_openssl_does(
-    hosts: Sequence[str], host: str, matches: bool
-) -> None:
-    server = inline(Identity("s", CA, hosts=hosts))
-    expected = "" if matches else FAULTS["hostname_mismatch"]
-    assert await outcome(TLS(ca=AUTHORITIES), server, host) in (expected,)
-    assert await outcome(ignoring("expired"), server, host) == expected
-    assert await outcome(ignoring("hostname_mismatch"), server, host) == ""
-    assert await outcome(ignoring("hostname_mismatch", "expired"), server, host) == ""
-
-
-async def test_the_common_name_counts_where_there_is_no_other() -> None:
-    server = inline(Identity("plc.test", CA, ca=False))
-    for client in (TLS(ca=AUTHORITIES), ignoring("expired")):
-        assert await outcome(client, server) == ""
-        assert await outcome(client, server, "other.test") == FAULTS["hostname_mismatch"]
-    both = inline(Identity("plc.test", CA, hosts=["other.test"]))
-    assert await outcome(ignoring("expired"), both) == FAULTS["hostname_mismatch"]
-
-
 async def test_a_revocation_list_out_of_date_is_seen_although_dates_are_ignored() -> None:
     old = CA.revocations(end=NOW - DAY).public_bytes(PEM).decode()
     for kind in ("expired", "not_yet_valid", "hostname_mismatch", "crl_unavailable"):
@@ -300,6 +151,23 @@ async def test_a_revocation_list_out_of_date_is_seen_although_dates_are_ignored(
     fresh = CA.revocations(REVOKED).public_bytes(PEM).decode()
     assert await outcome(ignoring("expired", crl=old + fresh), inline(SERVER)) == ""
     assert await outcome(ignoring("expired", crl=old + fresh), inline(REVOKED)) == FAULTS["revoked"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"crl": "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"}, "ws.tls_crl_invalid"),
+        ({"crl": "nope"}, "ws.tls_crl_not_found"),
+        ({"ca": AUTHORITIES.replace(" CERTIFICATE", " TRUSTED CERTIFICATE")}, "ws.tls_ca_invalid"),
+        ({"ca": "nope"}, "ws.tls_ca_not_found"),
+    ],
+)
+def test_files_that_cannot_be_used(options: dict[str, Any], expected: str) -> None:
+    client = ignoring("expired", **options)
+    for use in (client.check_files, client.client_context):
+        with pytest.raises(TLSConfigError) as caught:
+            use()
+        assert code(caught.value) == expected
 
 
 async def test_a_folder_of_authorities(tmp_path: Path) -> None:
@@ -318,13 +186,6 @@ async def test_the_system_knows_authorities_too(
     client = TLS(ignore=("expired",))
     assert await outcome(client, inline(DEFECTS["expired"])) == ""
     assert await outcome(client, inline(DEFECTS["untrusted"])) == FAULTS["untrusted"]
-
-
-async def test_a_certificate_that_only_openssl_can_read_is_refused() -> None:
-    """Among its names is one of a kind that cryptography does not know: a fault, not a crash."""
-    server = inline(Identity("plc.test", CA, ca=False, extensions=[EDI_PARTY]))
-    for client in (ignoring("expired"), ignoring("wrong_usage", "crl_unavailable")):
-        assert await outcome(client, server) == "ws.tls_verify_fail"
 
 
 async def test_no_data_is_sent_before_the_server_is_accepted() -> None:

@@ -48,11 +48,8 @@ class Tolerance:
         self._ignore = ignore
         self._folder = ca.text if ca is not None and ca.is_folder else None
         self._system = ca is None
-        self._anchors: Chain = ()
-        if ca is not None and not ca.is_folder:
-            self._anchors = x509.load_pem_x509_certificates(ca.certificates().encode())
-        lists = crl.revocation_lists() if crl is not None else []
-        self._lists = [x509.load_pem_x509_crl(text.encode()) for text in lists]
+        self._anchors = [] if ca is None or ca.is_folder else _certificates(ca)
+        self._lists = [] if crl is None else _revocations(crl)
 
     def passed(self, connection: ssl.SSLObject | ssl.SSLSocket) -> None:
         """Verify the server of a handshake that OpenSSL has made. Raises TLSRefusedError."""
@@ -155,6 +152,22 @@ class Tolerance:
         if any(x.issuer == issuer for x in self._lists) and all(x.issuer != issuer for x in usable):
             raise TLSRefusedError("crl_invalid", "the revocation list is out of date")
         return usable
+
+
+def _certificates(ca: Source) -> list[x509.Certificate]:
+    pem = ca.certificates().encode()
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except _UNREADABLE as error:
+        raise ca.invalid(f"cannot be used: {error}") from None
+
+
+def _revocations(crl: Source) -> list[x509.CertificateRevocationList]:
+    lists = crl.revocation_lists()
+    try:
+        return [x509.load_pem_x509_crl(text.encode()) for text in lists]
+    except _UNREADABLE as error:
+        raise crl.invalid(f"cannot be used: {error}") from None
 
 
 def _is_current(item: x509.CertificateRevocationList, now: datetime.datetime) -> bool:
