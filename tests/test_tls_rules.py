@@ -31,6 +31,7 @@ BESIDE = {"sni": {"a.test": OWN}}
         ({"client_auth": "required"}, "client_auth: required needs client_ca"),
         ({"client_auth": "optional"}, "client_auth: optional needs client_ca"),
         ({"client_auth": "none", "client_ca": "x"}, "client_ca: has no use with client_auth none"),
+        ({"client_auth": "none", "ca": "x"}, "ca: has no use with client_auth none"),
         ({"client_auth": "maybe"}, 'expected "none", "optional" or "required"'),
         ({"sni": {"a b": OWN}}, 'sni: "a b" is no name of a host'),
         ({"sni": {"a.*.test": OWN}}, 'sni: "a.*.test" is no name of a host'),

@@ -45,8 +45,9 @@ def _check_clients(tls: TLS) -> None:
         raise ValueError(
             f"client_auth: {tls.client_auth} needs client_ca, the clients' authorities"
         )
-    if tls.client_auth == "none" and tls.client_ca is not None:
-        raise ValueError("client_ca: has no use with client_auth none")
+    for name in ("client_ca", "ca"):
+        if tls.client_auth == "none" and getattr(tls, name) is not None:
+            raise ValueError(f"{name}: has no use with client_auth none")
     check_names(tls.sni)
     for name, identity in tls.sni.items():
         if not identity.is_given:

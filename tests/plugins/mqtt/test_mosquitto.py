@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -211,38 +209,6 @@ async def test_tls(mosquitto: Any, certificates: Any, subscribed: Any) -> None:
         async with run_flow(flow_of(f"mqtt://127.0.0.1:{peer.port}", connect_timeout=2.0)) as flow:
             status = await flow.wait_state("broker", State.WAITING)
             assert status.code in ("mqtt.closed_at_once", "mqtt.bad_packet", "mqtt.connection_lost")
-
-
-async def test_an_error_of_the_certificate_can_be_ignored(mosquitto: Any, certificates: Any) -> None:
-    peer = mosquitto(
-        f"allow_anonymous true\ncertfile {certificates.cert}\nkeyfile {certificates.key}\n"
-    )
-    url = f"mqtts://127.0.0.1:{peer.port}"
-    tls = {"ca": str(certificates.ca), "server_name": "other"}
-    with trio.fail_after(20):
-        async with run_flow(flow_of(url, tls={**tls, "ignore": ["expired"]})) as flow:
-            assert (await flow.wait_state("broker", State.WAITING)).code == "mqtt.tls_cn_mismatch"
-        for kinds in (["hostname_mismatch"], ["hostname_mismatch", "expired"]):
-            async with run_flow(flow_of(url, tls={**tls, "ignore": kinds}, out={"qos": 1})) as flow:
-                status = await flow.wait_state("broker", State.DEGRADED)
-                assert status.code == "mqtt.tls_errors_ignored"
-                assert (await flow.put("in", Message("x", "a"))).outcome is Outcome.CONFIRMED
-
-
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="pre-shared keys need Python 3.13")
-async def test_a_pre_shared_key(mosquitto: Any, tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.write_text("line1:00112233445566778899aabbccddeeff\n")
-    peer = mosquitto(f"allow_anonymous true\npsk_hint plant\npsk_file {keys}\n")
-    url = f"mqtts://127.0.0.1:{peer.port}"
-    tls = {"psk_identity": "line1", "psk_key": "00112233445566778899aabbccddeeff"}
-    with trio.fail_after(20):
-        async with run_flow(flow_of(url, tls=tls, out={"qos": 1})) as flow:
-            await flow.wait_running()
-            assert (await flow.put("in", Message("x", "a"))).outcome is Outcome.CONFIRMED
-        for wrong in ({"psk_key": "11" * 16}, {"psk_identity": "line2"}):
-            async with run_flow(flow_of(url, tls={**tls, **wrong})) as flow:
-                assert (await flow.wait_state("broker", State.WAITING)).code == "mqtt.tls_psk_invalid"
 
 
 async def test_tls_to_a_port_that_has_none(mosquitto: Any) -> None:
