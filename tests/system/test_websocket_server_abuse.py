@@ -24,7 +24,7 @@ pytestmark = pytest.mark.system
 MOST_GROWTH = 16_000  # kB that the server's process may grow by, whatever a client does
 
 MASK = b"\0\0\0\0"  # leaves a payload as it is
-PING, TEXT, BINARY, CONTINUATION = 0x89, 0x01, 0x02, 0x00
+PING, CLOSE, TEXT, BINARY, CONTINUATION = 0x89, 0x88, 0x01, 0x02, 0x00
 FIN = 0x80
 
 

@@ -9,7 +9,7 @@ import trio
 
 from flowbus import Message
 from flowbus.testing import Flow, run_flow
-from tests.system.test_websocket_server_abuse import BINARY, FIN, frame
+from tests.system.test_websocket_server_abuse import BINARY, CLOSE, FIN, frame
 from tests.system.websocket_peers import REQUEST, details, flow_of, port_of, raw_client, serving
 
 pytestmark = pytest.mark.system
@@ -140,3 +140,35 @@ async def test_a_stop_says_1001_to_all_even_in_the_middle_of_a_message(count: in
 
 
 STOPS = b"the server stops"
+
+
+async def test_events_are_never_lost_and_never_those_of_another_client() -> None:
+    """Each of many clients leaves with a code of its own, some in the middle of a message."""
+    count = 300
+
+    async def be(number: int) -> None:
+        stream = await raw_client(port)
+        remotes[number] = f"127.0.0.1:{stream.socket.getsockname()[1]}"
+        code = (4000 + number).to_bytes(2)
+        begun = frame(BINARY, b"x") if number % 3 == 0 else b""
+        await stream.send_all(begun + frame(CLOSE, code + str(number).encode()))
+        async for _ in stream:
+            pass
+        await stream.aclose()
+
+    remotes: dict[int, str] = {}
+    async with serving() as (flow, port):
+        async with trio.open_nursery() as nursery:
+            for number in range(count):
+                nursery.start_soon(be, number)
+        events = [(await flow.get("events")).payload for _ in range(2 * count)]
+        assert not flow.got("events")
+    lives: dict[str, list[dict[str, object]]] = {}
+    for event in events:
+        lives.setdefault(event["connection"], []).append(event)
+    assert len(lives) == count
+    for came, left in lives.values():
+        assert (came["event"], left["event"]) == ("connected", "disconnected")
+        number = int(str(left["reason"]))
+        assert left["code"] == 4000 + number
+        assert came["remote"] == left["remote"] == remotes[number]

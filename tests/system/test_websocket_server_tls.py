@@ -12,6 +12,7 @@ import pytest
 import trio
 from websockets.exceptions import InvalidStatus
 
+from flowbus import Message
 from tests.certificates import CA, Identity
 from tests.system.websocket_peers import REQUEST, connected, details, in_thread, serving
 
@@ -137,3 +138,15 @@ async def test_openssl_opens_a_websocket(tmp_path: Path) -> None:
             message = await flow.get("out")
         assert message.payload == "hello"
         assert message.headers["client_cert"]["sha256"] == fingerprint(PANEL)
+
+
+async def test_who_takes_nothing_is_given_up_through_tls_too(tmp_path: Path) -> None:
+    options = {"send_timeout": 0.3, "keepalive": False, "close_timeout": 0.1, "send_buffer": 10_000}
+    async with serving(tls=OWN, **options) as (flow, port):
+        async with connected(port, ssl=context_of(tmp_path, None), max_queue=1):
+            await flow.get("events")
+            end = await flow.put("in", Message(b"x" * 20_000_000))
+            assert end.code == "ws.connection_lost"
+            left = (await flow.get("events")).payload
+        assert "took nothing for 0.3 s" in left["reason"]
+        assert flow.report()["nodes"]["ws"]["faults"]["ws.send_timed_out"] == 1
