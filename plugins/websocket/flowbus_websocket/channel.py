@@ -21,6 +21,7 @@ from flowbus import Fault
 from flowbus_websocket.ended import ConnectionEnded, ended_by, hung_up, lost
 from flowbus_websocket.faults import named
 from flowbus_websocket.keepalive import KeepAlive
+from flowbus_websocket.linger import BROKEN, drain, send_eof
 from flowbus_websocket.outbox import Outbox, Posted
 from flowbus_websocket.pings import Pings
 from flowbus_websocket.protocol.assembly import Item
@@ -28,11 +29,11 @@ from flowbus_websocket.protocol.decoder import Control, Ended, FrameDecoder
 from flowbus_websocket.protocol.encoder import PING, FrameEncoder
 from flowbus_websocket.protocol.extensions import Agreed
 
-RECEIVE_BUFFER: Final = 65536  # bytes
+# Bytes taken from the system at a time: more make a message cheaper, up to what malloc (glibc) keeps in
+# its heap; from 128 KiB on each buffer is mapped anew.
+RECEIVE_BUFFER: Final = 120 << 10
 MAX_PONGS: Final = 256  # that wait to be sent; a peer that does not read them gets no more
 GRACE: Final = 1.0  # seconds in which the receiver reads on after sending has failed
-
-_BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class Channel:
@@ -114,7 +115,7 @@ class Channel:
                 with trio.CancelScope() as self._receiving:
                     if self._broken is None:
                         data = bytes(await self._stream.receive_some(RECEIVE_BUFFER))
-            except _BROKEN as error:
+            except BROKEN as error:
                 raise self._broken or lost(error) from error
             finally:
                 self._receiving = None
@@ -237,7 +238,7 @@ class Channel:
         self._torn = True
         try:
             await self._stream.send_all(data)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise lost(error) from error
         self._torn = False
         self.bytes_out += len(data)
@@ -298,9 +299,9 @@ class Channel:
             # The server closes TCP first, so that no port lingers at the client (section 7.1.1);
             # but what a peer at fault goes on sending would tear down our Close frame with it.
             if not end.by_peer and not self.encoder.masked:
-                await self._send_eof()
+                await send_eof(self._stream)
             if self.encoder.masked or not end.by_peer:
-                await self._drain()
+                await drain(self._stream)
         await self._close_stream()
         await trio.lowlevel.checkpoint_if_cancelled()
         raise ended_by(end)
@@ -315,7 +316,7 @@ class Channel:
             try:
                 await self._stream.send_all(self.encoder.close(code, reason))
                 self._torn = False
-            except _BROKEN:
+            except BROKEN:
                 return  # it is gone, which is what closing wants
 
     async def _wait_for_close(self) -> None:
@@ -323,26 +324,14 @@ class Channel:
         while self._decoder.end is None:
             try:
                 data = await self._stream.receive_some(RECEIVE_BUFFER)
-            except _BROKEN:
+            except BROKEN:
                 return
             if not data:
                 return
             self._decoder.receive(bytes(data))
             self._decoder.controls.clear()
         if self.encoder.masked:
-            await self._drain()
-
-    async def _send_eof(self) -> None:
-        if isinstance(self._stream, trio.abc.HalfCloseableStream):
-            with contextlib.suppress(*_BROKEN):
-                await self._stream.send_eof()
-
-    async def _drain(self) -> None:
-        try:
-            while await self._stream.receive_some(RECEIVE_BUFFER):
-                pass
-        except _BROKEN:
-            return
+            await drain(self._stream)
 
     async def _close_stream(self) -> None:
         self.abort(ConnectionEnded(named("not_connected"), "the connection is closed"))
