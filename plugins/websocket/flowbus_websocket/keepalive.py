@@ -11,8 +11,9 @@ Step = Literal["wait", "ping", "lost"]
 class KeepAlive:
     """Says what to do about a silent peer. Times are seconds of one clock; 0 means never.
 
-    Only what is received counts, not what is sent. While nobody reads, because the flow behind is
-    full, the peer's silence says nothing, and the time begins anew.
+    Only what is received counts, not what is sent. A silent peer is pinged once an ``interval``,
+    and is lost when nothing has come for ``timeout`` behind the first of these pings. While nobody
+    reads, because the flow behind is full, its silence says nothing, and the time begins anew.
     """
 
     def __init__(self, interval: float, timeout: float, now: float) -> None:
@@ -20,7 +21,8 @@ class KeepAlive:
         self.on = bool(interval)
         self._interval = interval or math.inf
         self._heard = now
-        self._pinged: float | None = None
+        self._pinged: float | None = None  # the first ping that nothing has come behind
+        self._last_ping = -math.inf
 
     def heard(self, now: float) -> None:
         """Note that something came, or that reading was taken up again."""
@@ -41,9 +43,8 @@ class KeepAlive:
     @property
     def due(self) -> float:
         """When :meth:`step` has something to do, as far as is known now."""
-        if self._pinged is not None:
-            return self._pinged + self.timeout
-        return self._heard + self._interval
+        ping_due = max(self._heard, self._last_ping) + self._interval
+        return ping_due if self._pinged is None else min(ping_due, self._pinged + self.timeout)
 
     def step(self, now: float, *, reading: bool) -> Step:
         """Return what to do now."""
@@ -51,11 +52,13 @@ class KeepAlive:
             return "wait"
         if not reading:
             self._heard, self._pinged = now, None
-        elif self._pinged is None:
-            self._pinged = now
-            return "ping"
-        elif self._heard > self._pinged:
+            return "wait"
+        if self._pinged is not None and self._heard > self._pinged:
             self._pinged = None  # it is alive, though its Pong may be behind much data
-        else:
+        if self._pinged is not None and now >= self._pinged + self.timeout:
             return "lost"
-        return "wait"
+        if now < self.due:
+            return "wait"
+        self._last_ping = now
+        self._pinged = now if self._pinged is None else self._pinged
+        return "ping"
