@@ -1,5 +1,5 @@
 # Everything that flowbus needs on a fresh Debian machine with Python 3.11: a virtual environment in
-# .venv, and for the tests mosquitto. "make demo" and "make test" do all of the set-up.
+# .venv, and for the tests their peers. "make demo" and "make test" do all of the set-up.
 
 PYTHON ?= python3
 VENV := .venv
