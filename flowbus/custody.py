@@ -172,6 +172,13 @@ class Custody:
 
     async def take_first(self, wanted: Callable[[Message], bool]) -> Delivery:
         """Take the first message on any wire that is ``wanted``, out of its turn; all others stay."""
+        wire, message = await self.wait_first(wanted)
+        item = wire.withdraw(message)
+        assert item is not None, "nothing has run since it was seen on the wire"
+        return self.receive(*item, wire)
+
+    async def wait_first(self, wanted: Callable[[Message], bool]) -> tuple[Wire, Message]:
+        """Return the first message on any wire that is ``wanted``, once there is one; it stays there."""
         inbox = self._inbox
         inbox.watch(True)
         try:
@@ -180,8 +187,8 @@ class Custody:
                     if wire.ttl is not None:
                         wire.expire()
                     for message, _ in wire.waiting():
-                        if wanted(message) and (item := wire.withdraw(message)) is not None:
-                            return self.receive(*item, wire)
+                        if wanted(message):
+                            return wire, message
                 await inbox.wait_change()
         finally:
             inbox.watch(False)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import trio
+
 from flowbus.config import Config
 from flowbus.faults import NODE_ENDED
 from flowbus.inbox import Inbox
 from flowbus.node import NodeType
 from flowbus.nodeio import NodeIO, Seat
 from flowbus.supervisor import Kind, asked_to_stop, in_own_task, judge
+
+SHORTEST = 0.1  # s; a pause that is cut short
 
 
 class IoNode:
@@ -23,6 +27,17 @@ class IoNode:
         self.io: NodeIO | None = None
         self._decode = decode
         self._inbox = inbox
+
+    async def pause(self, seconds: float) -> None:
+        """Wait to be started again; a message that the node is to be woken for cuts that short."""
+        wakes = None if self.io is None else self.io.wakes
+        if wakes is None or seconds <= SHORTEST:
+            await trio.sleep(seconds)
+            return
+        # A node that does not take what it is woken for must not be started over and over.
+        await trio.sleep(SHORTEST)
+        with trio.move_on_after(seconds - SHORTEST):
+            await self.seat.custody.wait_first(wakes)
 
     async def run_once(self) -> None:
         """Run the node until it returns, fails or its connection goes down; settle what it held."""

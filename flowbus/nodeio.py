@@ -59,6 +59,8 @@ class NodeIO:
         self.draining = seat.gate.draining
         #: What the node wants to know at its next start; it lasts as long as the flow runs.
         self.memory = seat.memory
+        #: For which messages to start the node again at once when its peer was lost.
+        self.wakes: Callable[[Message], bool] | None = None
         self._connections = seat.connections
         self._config = config
         self._clock = seat.clock
@@ -253,6 +255,13 @@ class NodeIO:
         delivery = await self._custody.take_first(wanted)
         self._counters.taken += 1
         return delivery
+
+    def wake_for(self, wanted: Callable[[Message], bool]) -> None:
+        """Have the node started again at once, whatever its delay, for a message that is ``wanted``.
+
+        It has to take that message, by :meth:`take_first`, before anything of it can fail.
+        """
+        self.wakes = wanted
 
     async def consume(self, sink: Sink) -> None:
         """Put every message into ``sink``, which ends it by and by; never returns.

@@ -125,7 +125,8 @@ class Runtime:
                 wire.accept()
 
         seat = node.seat
-        await supervise(node.run_once, seat.cell, seat.counters, self._policy, Service(out, back))
+        service = Service(out, back, node.pause)
+        await supervise(node.run_once, seat.cell, seat.counters, self._policy, service)
         self._ended[seat.name].set()
 
     # ---- watching

@@ -122,10 +122,14 @@ def _nothing(fault: Fault, text: str) -> None: ...
 
 
 class Service(msgspec.Struct, frozen=True):
-    """What to do when the supervised function goes out of service for a while, and comes back."""
+    """What to do when the supervised function goes out of service for a while, and comes back.
+
+    ``pause`` waits for so many seconds between two attempts, or less where there is a reason.
+    """
 
     out: Callable[[Fault, str], None] = _nothing
     back: Callable[[], None] = lambda: None
+    pause: Callable[[float], Awaitable[None]] = trio.sleep
 
 
 async def supervise(
@@ -174,7 +178,7 @@ async def supervise(
             delay = policy.delay(attempt)
             attempt += 1
             cell.set(State.WAITING, verdict.fault.code, verdict.text, retry_in=delay)
-            await trio.sleep(delay)
+            await service.pause(delay)
         counters.restarts += 1
 
 

@@ -6,8 +6,9 @@ import pytest
 import trio
 import trio.testing
 
-from flowbus import Config, Lost, Message, NodeIO, Outcome, io_node
+from flowbus import Config, Lost, Message, NodeIO, Outcome, State, io_node
 from flowbus.faults import WIRE_FULL
+from flowbus.supervisor import RestartPolicy
 from flowbus.testing import run_flow
 
 
@@ -134,3 +135,45 @@ async def test_a_source_hears_how_many_messages_found_a_full_wire(when_full: str
     assert report["wires"][0]["dropped"] == 6
     rejected = report["nodes"]["a"]["faults"].get(WIRE_FULL.code, 0)
     assert rejected == (6 if when_full == "reject" else 0)
+
+
+@io_node("hopeless", outlets=())
+async def hopeless(config: Nothing, io: NodeIO) -> None:
+    """Never reach its peer; a key is all that it takes."""
+    io.wake_for(is_key)
+    door.wanted.append("start")
+    with trio.move_on_after(0):
+        (await io.take_first(is_key)).confirm()
+        return
+    raise Lost("gone")
+
+
+async def test_a_node_is_woken_for_what_it_wants_and_for_nothing_else() -> None:
+    patient = RestartPolicy(first_delay=1000, max_delay=1000, jitter=lambda: 1.0)
+    nodes = {"in": {"type": "test-source"}, "x": {"type": "hopeless"}}
+    value = {"nodes": nodes, "wires": [["in", "x"]]}
+    with trio.fail_after(10):
+        async with run_flow(value, [hopeless], policy=patient) as flow:
+            await flow.wait_state("x", State.WAITING)
+            flow.put_soon("in", Message("no key"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert door.wanted == ["start"]
+            assert (await flow.put("in", Message("key"))).outcome is Outcome.CONFIRMED
+            assert door.wanted == ["start"] * 2
+
+
+async def test_a_node_that_does_not_take_what_it_is_woken_for_is_not_started_over_and_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    @io_node("deaf", outlets=())
+    async def deaf(config: Nothing, io: NodeIO) -> None:
+        io.wake_for(is_key)
+        door.wanted.append("start")
+        raise Lost("gone")
+
+    patient = RestartPolicy(first_delay=1000, max_delay=1000, jitter=lambda: 1.0)
+    nodes = {"in": {"type": "test-source"}, "x": {"type": "deaf"}}
+    async with run_flow({"nodes": nodes, "wires": [["in", "x"]]}, [deaf], policy=patient) as flow:
+        flow.put_soon("in", Message("key"))
+        await trio.sleep(10)
+    assert len(door.wanted) <= 101

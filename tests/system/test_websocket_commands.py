@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
 from flowbus import Message, Outcome, State
+from flowbus.supervisor import RestartPolicy
 from flowbus.testing import Flow, run_flow
 from tests.system.peers import free_port
 from tests.system.websocket_servers import echo, flow_of, listening, serving
@@ -205,6 +206,18 @@ async def test_while_there_is_no_connection_commands_overtake_what_waits_for_one
             got = [(await flow.get("out")).payload for _ in range(10)]
             assert got == [f"{number}" for number in range(10)]
             await flow.stop()
+
+
+async def test_a_command_does_not_wait_for_the_next_attempt() -> None:
+    patient = RestartPolicy(first_delay=1000, max_delay=1000, jitter=lambda: 1.0)
+    with trio.fail_after(20), serving(echo) as good:
+        async with run_flow(flow_of(free_port()), policy=patient) as flow:
+            await flow.wait_code("ws", "ws.connection_refused")
+            assert (await refused(flow, command("ping")))[0] == "ws.not_connected"
+            await flow.wait_code("ws", "ws.connection_refused")
+            await confirmed(flow, command("connect", url=f"ws://127.0.0.1:{good}"))
+            await confirmed(flow, Message("x"))
+            assert (await flow.get("out")).payload == "x"
 
 
 async def test_close_ends_the_attempts() -> None:

@@ -38,6 +38,7 @@ class ClientLife:
 
     async def run(self) -> None:
         """Do what the flow file and the commands say; Lost when the peer is."""
+        self._io.wake_for(is_command)
         while True:
             if self._wish.closed is not None:
                 await self._stay_closed(self._wish.closed)
@@ -48,8 +49,6 @@ class ClientLife:
 
     async def _dial(self) -> Connected | None:
         """Connect; None where a command has come meanwhile and there is something else to do."""
-        config = self._options()
-        request = self._request(config)
         connected, interrupted = None, False
 
         async def heed() -> None:
@@ -60,13 +59,18 @@ class ClientLife:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(heed)
+            for _ in range(2):  # a command that waits comes first: it has had its turn after one
+                await trio.lowlevel.checkpoint()
+            config = self._options()
+            request = self._request(config)
             try:
                 connected = await connect(
                     request, limits_of(config), config.tls, config.connect_timeout
                 )
             except Lost as error:
-                self._end_connecting(error.fault, error.text)
-                raise
+                if not interrupted:  # else it is no longer what was asked for
+                    self._end_connecting(error.fault, error.text)
+                    raise
             nursery.cancel_scope.cancel()
         if connected is not None and interrupted:
             await connected.channel.close(GOING_AWAY, "told otherwise")
