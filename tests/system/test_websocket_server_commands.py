@@ -297,3 +297,25 @@ async def test_nobody_hears_of_a_client_whose_handshake_failed() -> None:
                 await peer.recv()
         assert (await flow.get("events")).payload["event"] == "disconnected"
         assert not flow.got("events")
+
+
+async def test_commands_overtake_a_message_that_waits_for_a_slow_client() -> None:
+    options = {"slow_client": "wait", "send_queue": 1000, "keepalive": False, "close_timeout": 0.2}
+    async with serving(**options) as (flow, port), await raw_client(port):
+        slow = await met(flow)
+        # The first is more than the system takes, so the second waits, and the third behind it.
+        for size in (20_000_000, 2000, 2000):
+            flow.put_soon("in", Message(b"x" * size, headers={"connection": slow}))
+        async with connected(port) as peer:
+            name = await met(flow)
+            flow.put_soon("in", Message("behind it", headers={"connection": name}))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ignore_end, peer)
+                assert (await command(flow, "ping", connection=name)).outcome is Outcome.CONFIRMED
+                assert (await flow.get("events")).payload["event"] == "pong"
+                await command(flow, "close", {"code": 1013}, connection=slow)
+                assert (await flow.get("events")).payload["code"] == 1013
+                await flow.wait_settled()
+                # Nobody has to wait any more.
+                assert flow.report()["ledger"]["sources"]["in"]["rejected"] == 3
+                await command(flow, "close", connection=name)

@@ -54,14 +54,13 @@ async def websocket_server(config: WebSocketServer, io: NodeIO) -> None:
         )
         posting = Posting(io, rules, server.clients, Folder(config.files), nursery)
         commands = Commands(io, posting.addressed, listening, nursery)
-        inbox = Inbox(posting, asking, commands)
+        inbox = Inbox(io, posting, asking, commands)
         io.details(lambda: {**listening.as_dict(), **server.as_dict()})
         try:
             await listening.start()
             nursery.start_soon(server.look_after)
             while True:
-                for delivery in await io.take_many():
-                    await inbox.take(delivery)
+                await inbox.take(await io.take_many())
                 # Let the clients' queues empty before the next batch.
                 await trio.lowlevel.checkpoint()
         finally:

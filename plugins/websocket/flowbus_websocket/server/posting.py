@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import trio
 from msgspec import structs
@@ -18,6 +19,8 @@ from flowbus_websocket.server.backlog import FILE, MOST_FILES, Backlog, FileJob,
 from flowbus_websocket.server.client import Client
 from flowbus_websocket.server.files import Folder
 from flowbus_websocket.server.rules import Rules
+
+Wait = Callable[[], Awaitable[None]]
 
 
 class Posting:
@@ -37,8 +40,12 @@ class Posting:
         self._folder = folder
         self._nursery = nursery
 
-    async def post(self, delivery: Delivery) -> None:
-        """Queue one message for the clients that it is addressed to; they, or this, end it."""
+    def post(self, delivery: Delivery) -> Wait | None:
+        """Queue one message for the clients that it is addressed to; they, or this, end it.
+
+        What is returned, if something is, has to be awaited before the next message is posted: it
+        waits for room, and queues it for those who had none.
+        """
         message = delivery.message
         try:
             clients = self.addressed(message)
@@ -46,22 +53,23 @@ class Posting:
             outgoing = Outgoing(message) if job is None else None
         except Rejected as refusal:
             delivery.reject(refusal.fault, refusal.text)
-            return
+            return None
         if not clients:
             delivery.drop()
-            return
+            return None
         posted: Posted = delivery if len(clients) == 1 else Shared(delivery, len(clients))
-        if outgoing is not None:
-            await self._post_all(clients, outgoing, posted)
-        elif job is not None:
+        if job is not None:
             for client in clients:
                 self._add_file(client, job, posted)
+        if outgoing is None:
+            return None
+        waiting = [client for client in clients if not self._put(client, outgoing, posted)]
+        return partial(self._post_late, waiting, outgoing, posted) if waiting else None
 
-    async def _post_all(
+    async def _post_late(
         self, clients: Sequence[Client], outgoing: Outgoing, posted: Posted
     ) -> None:
-        waiting = [client for client in clients if not self._put(client, outgoing, posted)]
-        for client in waiting:
+        for client in clients:
             await self._wait_for_room(client, max(self._rules.send_queue - outgoing.size, 0))
             self._hand_over(client, outgoing, posted)
 
