@@ -6,18 +6,24 @@ import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from flowbus.problem import listed, quoted
 from flowbus.tls.faults import TLSConfigError, tls_error_text
 from flowbus.tls.source import Source
+from flowbus.tls.values import Version
 
 if TYPE_CHECKING:
     from flowbus.tls.options import TLS
 
-Version = Literal["1.2", "1.3"]
-
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def authorities(tls: TLS) -> Source | None:
+    """Return who is trusted to vouch for the peer; None: for a client those of the system."""
+    if tls.client_ca is not None:
+        return Source("tls", "client_ca", tls.client_ca)
+    return Source("tls", "ca", tls.ca) if tls.ca is not None else None
 
 
 def tune(context: ssl.SSLContext, tls: TLS) -> None:

@@ -6,11 +6,13 @@ import ssl
 from typing import TYPE_CHECKING
 
 from flowbus.tls import rules
-from flowbus.tls.context import log_keys, trust, tune
+from flowbus.tls.context import authorities, log_keys, trust, tune
 from flowbus.tls.extra import needed_for
 from flowbus.tls.faults import TLSConfigError
 from flowbus.tls.guard import Guard, GuardedContext
-from flowbus.tls.revocation import refuse_revoked
+from flowbus.tls.psk import shared_key
+from flowbus.tls.revocation import refuse_revoked, revocations
+from flowbus.tls.showing import show
 
 if TYPE_CHECKING:
     from flowbus.tls.options import TLS
@@ -24,7 +26,7 @@ def client_context(tls: TLS) -> ssl.SSLContext:
         raise TLSConfigError("setup", str(error)) from None
     context = _unproven(tls)
     tune(context, tls)
-    tls.show(context, "tls")
+    show(tls, context, "tls")
     if tls.keylog_file is not None:
         log_keys(context, tls.keylog_file)
     return context
@@ -32,8 +34,9 @@ def client_context(tls: TLS) -> ssl.SSLContext:
 
 def _unproven(tls: TLS) -> ssl.SSLContext:
     """Return a context that knows whom to believe, and no more."""
-    if tls.shared_key is not None:
-        return tls.shared_key.client_context()
+    key = shared_key(tls)
+    if key is not None:
+        return key.client_context()
     guard = tolerance(tls)
     if guard is not None:
         return GuardedContext(ssl.PROTOCOL_TLS_CLIENT, guard)
@@ -41,12 +44,12 @@ def _unproven(tls: TLS) -> ssl.SSLContext:
     context.check_hostname = tls.verify and "hostname_mismatch" not in tls.ignore
     if not tls.verify:
         context.verify_mode = ssl.CERT_NONE
-    elif tls.authorities is not None:
-        trust(context, tls.authorities)
+    elif (ca := authorities(tls)) is not None:
+        trust(context, ca)
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    if tls.revocations is not None:
-        refuse_revoked(context, tls.revocations)
+    if (crl := revocations(tls)) is not None:
+        refuse_revoked(context, crl)
     return context
 
 
@@ -60,4 +63,4 @@ def tolerance(tls: TLS) -> Guard | None:
         return None
     with needed_for("tls.ignore"):
         from flowbus.tls.ignore import Tolerance
-    return Tolerance(ignored, tls.authorities, tls.revocations)
+    return Tolerance(ignored, authorities(tls), revocations(tls))

@@ -20,9 +20,9 @@ from OpenSSL.crypto import Error as OpenSSLError
 
 from flowbus.tls.faults import TLSRefusedError, kind_of_code
 from flowbus.tls.hostname import is_for_host
-from flowbus.tls.kinds import Kind
 from flowbus.tls.purpose import is_strong, serves
 from flowbus.tls.source import Source
+from flowbus.tls.values import Kind
 
 #: What cryptography and pyOpenSSL raise for a certificate that OpenSSL has made something of.
 _UNREADABLE: Final = (

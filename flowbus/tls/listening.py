@@ -6,10 +6,12 @@ import ssl
 from typing import TYPE_CHECKING
 
 from flowbus.tls import rules
-from flowbus.tls.context import log_keys, trust, tune
+from flowbus.tls.context import authorities, log_keys, trust, tune
 from flowbus.tls.faults import TLSConfigError
 from flowbus.tls.identity import ServerIdentity
-from flowbus.tls.revocation import refuse_revoked
+from flowbus.tls.psk import shared_key
+from flowbus.tls.revocation import refuse_revoked, revocations
+from flowbus.tls.showing import show_all
 from flowbus.tls.sni import NamedContexts
 
 if TYPE_CHECKING:
@@ -34,9 +36,10 @@ def server_context(tls: TLS) -> ssl.SSLContext:
 
 
 def _first_context(tls: TLS) -> ssl.SSLContext:
-    if tls.shared_key is None:
+    key = shared_key(tls)
+    if key is None:
         return _context(tls, tls, "tls")
-    context = tls.shared_key.server_context()
+    context = key.server_context()
     tune(context, tls)
     if tls.keylog_file is not None:
         log_keys(context, tls.keylog_file)
@@ -47,18 +50,18 @@ def _context(tls: TLS, identity: ServerIdentity, where: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tune(context, tls)
     _authorize(context, tls)
-    identity.show_all(context, where)
+    show_all(identity, context, where)
     if tls.keylog_file is not None:
         log_keys(context, tls.keylog_file)
     return context
 
 
 def _authorize(context: ssl.SSLContext, tls: TLS) -> None:
-    authorities = tls.authorities
-    if authorities is None or tls.client_auth == "none":
+    ca = authorities(tls)
+    if ca is None or tls.client_auth == "none":
         return
     optional = tls.client_auth == "optional"
     context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
-    trust(context, authorities)
-    if tls.revocations is not None:
-        refuse_revoked(context, tls.revocations)
+    trust(context, ca)
+    if (crl := revocations(tls)) is not None:
+        refuse_revoked(context, crl)

@@ -1,4 +1,7 @@
-"""The TLS options of a flow file, and the contexts that they describe."""
+"""The TLS options of a flow file, and what a plugin does with them.
+
+What does the work is imported when it is asked for: most flows have no TLS, and start sooner.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,9 @@ from msgspec import Meta
 from flowbus.config import FilePath
 from flowbus.faults import Fault
 from flowbus.secrets import Secret
-from flowbus.tls import alert, dialling, filecheck, listening, peer, rules
-from flowbus.tls.context import Version
 from flowbus.tls.faults import tls_error_text, tls_fault, tls_faults
 from flowbus.tls.identity import ServerIdentity
-from flowbus.tls.kinds import Kind
-from flowbus.tls.psk import SharedKey
-from flowbus.tls.source import Source
+from flowbus.tls.values import Kind, Version
 
 
 class Reporter(Protocol):
@@ -123,6 +122,8 @@ class TLS(ServerIdentity):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        from flowbus.tls import rules
+
         rules.check_options(self)
 
     # ---- for plugins
@@ -132,6 +133,8 @@ class TLS(ServerIdentity):
 
         For the ``__post_init__`` of a config whose option ``tls`` this is.
         """
+        from flowbus.tls import rules
+
         rules.check_as_client(self)
 
     def check_as_server(self) -> None:
@@ -139,6 +142,8 @@ class TLS(ServerIdentity):
 
         For the ``__post_init__`` of a config whose option ``tls`` this is.
         """
+        from flowbus.tls import rules
+
         rules.check_as_server(self)
 
     def client_context(self) -> ssl.SSLContext:
@@ -146,10 +151,14 @@ class TLS(ServerIdentity):
 
         Everything that the options ask for happens within its handshake.
         """
+        from flowbus.tls import dialling
+
         return dialling.client_context(self)
 
     def server_context(self) -> ssl.SSLContext:
         """Return a new context for listening; raises TLSConfigError with the option and the reason."""
+        from flowbus.tls import listening
+
         return listening.server_context(self)
 
     def name_for(self, host: str) -> str:
@@ -161,11 +170,13 @@ class TLS(ServerIdentity):
 
         ``connection`` is a ``trio.SSLStream`` or an ``ssl.SSLObject``. Keys: ``version``
         ("TLSv1.3"), ``cipher``, ``bits`` (of the cipher's key), ``resumed`` (which a pre-shared key
-        always is with TLS 1.3, as OpenSSL counts it), and ``peer``: None, or
-        the peer's certificate with ``subject`` and ``issuer`` (RFC 4514), ``serial`` (hex),
-        ``names`` (a list), ``not_before`` and ``not_after`` (ISO 8601, UTC), ``sha256`` (hex),
-        ``pem`` and ``status`` ("verified", "not verified", "verified, ignoring expired").
+        always is with TLS 1.3, as OpenSSL counts it), and ``peer``: None, or the peer's certificate
+        with ``subject`` and ``issuer`` (RFC 4514), ``serial`` (hex), ``names`` (a list),
+        ``not_before`` and ``not_after`` (ISO 8601, UTC), ``sha256`` (hex), ``pem`` and ``status``
+        ("verified", "not verified", "verified, ignoring expired").
         """
+        from flowbus.tls import peer
+
         status = "verified" if self.verify else "not verified"
         return peer.describe(
             connection, f"{status}, ignoring {', '.join(self.ignore)}" if self.ignore else status
@@ -206,6 +217,8 @@ class TLS(ServerIdentity):
 
         Raises ``trio.BrokenResourceError`` with the ssl error as its cause, for :meth:`fault`.
         """
+        from flowbus.tls import alert
+
         await alert.shake_hands(stream)
 
     @staticmethod
@@ -225,25 +238,6 @@ class TLS(ServerIdentity):
 
     def check_files(self) -> None:
         """Raise TLSConfigError where a file or option cannot be used."""
+        from flowbus.tls import filecheck
+
         filecheck.check_files(self)
-
-    # ---- what belongs together
-
-    @property
-    def shared_key(self) -> SharedKey | None:
-        """The pre-shared key, where one is given."""
-        if self.psk_identity is None or self.psk_key is None:
-            return None
-        return SharedKey(self.psk_identity, self.psk_key)
-
-    @property
-    def authorities(self) -> Source | None:
-        """Who is trusted to vouch for the peer; None: for a server the system's own."""
-        if self.client_ca is not None:
-            return Source("tls", "client_ca", self.client_ca)
-        return Source("tls", "ca", self.ca) if self.ca is not None else None
-
-    @property
-    def revocations(self) -> Source | None:
-        """The revocation lists."""
-        return Source("tls", "crl", self.crl) if self.crl is not None else None

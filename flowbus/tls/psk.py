@@ -6,13 +6,16 @@ Python's ssl has them from 3.13 on.
 from __future__ import annotations
 
 import ssl
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from flowbus.secrets import Secret
 from flowbus.tls.faults import TLSRefusedError, kind_of, tls_error_text
 from flowbus.tls.guard import GuardedContext
+
+if TYPE_CHECKING:
+    from flowbus.tls.options import TLS
 
 #: Whether this Python can.
 OFFERED: Final = hasattr(ssl.SSLContext, "set_psk_client_callback")
@@ -49,6 +52,13 @@ class SharedKey(msgspec.Struct, frozen=True):
     @property
     def _bytes(self) -> bytes:
         return bytes.fromhex(self.key.reveal())
+
+
+def shared_key(tls: TLS) -> SharedKey | None:
+    """Return the key of the options, where one is given."""
+    if tls.psk_identity is None or tls.psk_key is None:
+        return None
+    return SharedKey(tls.psk_identity, tls.psk_key)
 
 
 def check_key(identity: str, key: Secret) -> None:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import ssl
+from typing import TYPE_CHECKING
 
 from flowbus.tls.faults import tls_error_text
 from flowbus.tls.source import Source, private_file
+
+if TYPE_CHECKING:
+    from flowbus.tls.options import TLS
+
+
+def revocations(tls: TLS) -> Source | None:
+    """Return where the lists are, where there are any."""
+    return Source("tls", "crl", tls.crl) if tls.crl is not None else None
 
 
 def refuse_revoked(context: ssl.SSLContext, crl: Source) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowbus.tls.psk import check_key
-from flowbus.tls.sni import check_names
-
 if TYPE_CHECKING:
     from flowbus.tls.options import TLS
 
@@ -48,6 +45,13 @@ def _check_clients(tls: TLS) -> None:
     for name in ("client_ca", "ca"):
         if tls.client_auth == "none" and getattr(tls, name) is not None:
             raise ValueError(f"{name}: has no use with client_auth none")
+    if tls.sni:
+        _check_names(tls)
+
+
+def _check_names(tls: TLS) -> None:
+    from flowbus.tls.sni import check_names
+
     check_names(tls.sni)
     for name, identity in tls.sni.items():
         if not identity.is_given:
@@ -66,6 +70,8 @@ def _check_shared_key(tls: TLS) -> None:
         raise ValueError(f"psk_key: a shared key stands for certificates; leave out {beside[0]}")
     if not tls.verify:
         raise ValueError("verify: has no use with psk_key")
+    from flowbus.tls.psk import check_key
+
     check_key(tls.psk_identity, tls.psk_key)
 
 
