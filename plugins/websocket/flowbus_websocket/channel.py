@@ -110,6 +110,8 @@ class Channel:
         while data is None:
             if self._paused is not None:
                 await self._paused.wait()
+            if self._decoder.more:
+                return b""
             self.alive.heard(trio.current_time())
             try:
                 with trio.CancelScope() as self._receiving:
@@ -322,13 +324,15 @@ class Channel:
     async def _wait_for_close(self) -> None:
         """Read on, into nothing, until the peer's Close frame or the end of the stream."""
         while self._decoder.end is None:
-            try:
-                data = await self._stream.receive_some(RECEIVE_BUFFER)
-            except BROKEN:
-                return
-            if not data:
-                return
-            self._decoder.receive(bytes(data))
+            data = b""
+            if not self._decoder.more:
+                try:
+                    data = bytes(await self._stream.receive_some(RECEIVE_BUFFER))
+                except BROKEN:
+                    return
+                if not data:
+                    return
+            self._decoder.receive(data)
             self._decoder.controls.clear()
         if self.encoder.masked:
             await drain(self._stream)

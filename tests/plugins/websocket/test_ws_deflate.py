@@ -63,6 +63,8 @@ def decode(data: bytes, sizes: list[int], decoding: FrameDecoder) -> list[Item]:
     for size in [*sizes, len(data)]:
         items += decoding.receive(data[start : start + size])
         start += size
+        while decoding.more:
+            items += decoding.receive(b"")
     return items
 
 
@@ -326,6 +328,27 @@ def test_a_bomb_is_defused_while_it_is_inflated(first: int, cut: int) -> None:
         tracemalloc.stop()
     assert decoding.end is not None
     assert decoding.end.code == 1009
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("max_frame", [0, 500])
+@pytest.mark.parametrize("fragments", [False, True])
+def test_many_small_bombs_in_one_piece_come_out_one_by_one(
+    masked: bool, max_frame: int, fragments: bool
+) -> None:
+    encoder = encoder_of(masked=masked, max_frame=max_frame)
+    data = b"".join(encoder.message(bytes(1_000_000)) + encoder.ping() for _ in range(50))
+    assert len(data) < 100_000
+    decoding = decoder_of(masked=masked, fragments=fragments)
+    total, calls, largest = 0, 0, 0
+    while decoding.more or not calls:
+        items = decoding.receive(b"" if calls else data)
+        came = sum(len(i.payload if isinstance(i, Fragment) else i) for i in items)
+        total, calls, largest = total + came, calls + 1, max(largest, came)
+    assert total == 50_000_000
+    assert largest <= 2 << 20
+    assert len(decoding.controls) == 50
+    assert decoding.receive(encoder.message("after")) == ["after"]
 
 
 def test_a_peer_library_refuses_our_bomb_too() -> None:

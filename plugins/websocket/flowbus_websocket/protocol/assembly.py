@@ -86,6 +86,10 @@ class Assembly:
             return None  # nothing yet, or the first bytes of a character
         return payload if whole or not self._fragments else Fragment(payload, final)
 
+    def inflated(self) -> int:
+        """Return how many bytes the frame that has ended brought, 0 where it was not compressed."""
+        return self._came if self.compressed else 0
+
     def _end_text_and_deflate(self) -> None:
         if self.compressed:
             assert self._inflater is not None

@@ -8,6 +8,8 @@ The rules:
 - sizes are checked when a header announces them, before a byte of the payload is kept, and again
   while what was compressed is inflated;
 - control frames may stand between the fragments of a message and touch nothing of it;
+- little data may inflate to much: what has become enough is returned, and the rest waits to be asked
+  for, see ``more``;
 - after a Close frame, or the first violation, nothing is read any more; ``end`` says which it was.
 """
 
@@ -43,6 +45,7 @@ _BINARY: Final = FIN | BINARY
 _PACKED_TEXT: Final = FIN | COMPRESSED | TEXT
 _PACKED_BINARY: Final = FIN | COMPRESSED | BINARY
 _NO_LIMIT: Final = 1 << 62
+_ENOUGH: Final = 1 << 20  # bytes inflated in one call; at most one message comes on top
 
 
 class Control(NamedTuple):
@@ -90,11 +93,14 @@ class FrameDecoder:
         #: Pings and Pongs in their order; whoever handles them clears the list.
         self.controls: list[Control] = []
         self.end: Ended | None = None
+        #: Whether ``receive(b"")`` has more to return before anything else comes.
+        self.more = False
         self._masked = masked
         self._inflater = inflater
         self._whole_frames: Callable[[bytes, int, list[Item]], int]
         self._whole_frames = self._whole_masked if masked else self._whole_plain
-        self._tail = b""  # the beginning of a header, or of a control frame
+        self._tail = b""  # the beginning of a header, or of a control frame; what was put off
+        self._plain = 0  # bytes inflated in this call
         self._message = Assembly(self.max_message, inflater, fragments=fragments)
         # The frame in progress.
         self._in_frame = False
@@ -115,6 +121,7 @@ class FrameDecoder:
         if self._tail:
             data = self._tail + data
             self._tail = b""
+        self._plain, self.more = 0, False
         try:
             self._read(data, messages)
         except Violation as violation:
@@ -126,12 +133,17 @@ class FrameDecoder:
     def _read(self, data: bytes, messages: list[Item]) -> None:
         position, end = 0, len(data)
         while self.end is None:
+            if self._plain > _ENOUGH:
+                self._tail, self.more = data[position:], position < end
+                return
             if self._in_frame:
                 position = self._payload(data, position, messages)
                 if self._in_frame:
                     return
             if not self._message.kind:
                 position = self._whole_frames(data, position, messages)
+                if self._plain > _ENOUGH:
+                    continue
             if position == end:
                 return
             after = self._header(data, position)
@@ -165,6 +177,8 @@ class FrameDecoder:
                 messages.append(data[start:stop])
             elif self._inflater is not None and first in (_PACKED_TEXT, _PACKED_BINARY):
                 messages.append(self._inflated(first, data[start:stop]))
+                if self._plain > _ENOUGH:
+                    return stop
             else:
                 break
             position = stop
@@ -194,6 +208,8 @@ class FrameDecoder:
             elif self._inflater is not None and first in (_PACKED_TEXT, _PACKED_BINARY):
                 packed = mask(data[start:stop], data[start - 4 : start])
                 messages.append(self._inflated(first, packed))
+                if self._plain > _ENOUGH:
+                    return stop
             else:
                 break
             position = stop
@@ -204,6 +220,7 @@ class FrameDecoder:
         plain = self._inflater.message(packed, self.max_message)
         if len(plain) > self.max_message:
             raise Violation(TOO_BIG, f"a message of more than {self.max_message} bytes")
+        self._plain += len(plain)
         return plain.decode() if first == _PACKED_TEXT else plain
 
     # ---- the slow path: everything else
@@ -271,6 +288,7 @@ class FrameDecoder:
             item = self._message.end_frame(final=self._final)
             if item is not None:
                 messages.append(item)
+            self._plain += self._message.inflated()
         return position + taken
 
     def _control(self, kind: int, payload: bytes) -> None:
