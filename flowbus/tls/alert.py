@@ -11,6 +11,7 @@ from flowbus.tls.faults import TLSRefusedError
 
 #: Seconds for the peer to take an alert of a few bytes, which hardly ever has to wait.
 _PATIENCE: Final = 1.0
+_GONE: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 async def shake_hands(stream: trio.SSLStream[Any]) -> None:
@@ -36,5 +37,5 @@ def _is_refusal_of_a_guard(error: trio.BrokenResourceError) -> bool:
 async def _send_alert(stream: trio.SSLStream[Any]) -> None:
     pending = stream._outgoing.read()
     if pending:
-        with trio.move_on_after(_PATIENCE), suppress(OSError, trio.BrokenResourceError):
+        with trio.move_on_after(_PATIENCE), suppress(*_GONE):
             await stream.transport_stream.send_all(pending)
