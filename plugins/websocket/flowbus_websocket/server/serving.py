@@ -101,7 +101,7 @@ class Server:
             self._reception.leave()
 
     async def _tell(self, messages: list[Message], outlet: str) -> None:
-        """Send what is to be told of a client that has left; the end of the flow cuts that short."""
+        """Send what is to be told of a client that comes or has left; a stop cuts that short."""
         if self._stopping.is_set():
             return
         with trio.CancelScope() as scope:
@@ -130,9 +130,10 @@ class Server:
 
     async def _receive(self, client: Client) -> ConnectionEnded:
         send_many, receive = self._io.send_many, client.channel.receive
+        # Whatever happens to the client meanwhile: who leaves has come.
+        await self._tell([client.event("connected")], "connection")
         try:
             with client.presence:
-                await self._io.send(client.event("connected"), "connection")
                 while True:
                     items = await receive()
                     if client.channel.noted:
