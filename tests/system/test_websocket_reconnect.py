@@ -35,6 +35,11 @@ class Recorder(Process):
     def lines(self) -> list[str]:
         return self.record.read_text().splitlines()
 
+    async def wait_last(self, start: str) -> None:
+        """Return once the last line begins so."""
+        while not self.lines()[-1:] or not self.lines()[-1].startswith(start):
+            await trio.sleep(0.05)
+
     async def wait_lines(self, count: int) -> None:
         while len(self.lines()) < count:
             await trio.sleep(0.02)
@@ -219,3 +224,25 @@ async def test_answered_messages_are_settled_when_a_command_closes(tmp_path: Pat
             report = await flow.stop()
     assert server.lines() == [f"{number}" for number in range(1000)]
     assert report["ledger"]["confirmed"] == 1001
+
+
+async def test_what_is_confirmed_when_sent_is_missing_at_the_cut_alone(tmp_path: Path) -> None:
+    server = Recorder(tmp_path)
+    with ended(server), trio.fail_after(60):
+        await server.start()
+        async with run_flow(flow_of(server.port)) as flow:
+            await flow.wait_running("ws")
+            for number in range(20_000):
+                flow.put_soon("in", Message(f"{number} {'x' * 1000}"))
+            await server.wait_lines(1000)
+            server.kill()
+            cut = len(server.lines())
+            await server.start()
+            await flow.wait_settled()
+            await server.wait_last("19999 ")
+            report = await flow.stop()
+    numbers = [int(line.split()[0]) for line in server.lines()]
+    assert numbers[:cut] == [*range(cut)]
+    after = numbers[cut:]
+    assert after == [*range(after[0], 20_000)]
+    assert report["ledger"]["confirmed"] == 20_000
