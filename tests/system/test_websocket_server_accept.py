@@ -211,6 +211,8 @@ async def test_without_a_good_token_it_is_401_with_a_challenge(
         parameters = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         assert parameters.get("error") == error  # RFC 6750, section 3.1
         assert bool(parameters.get("error_description")) == bool(error)
+        told = f"{challenge} {response.body!r}"
+        assert DEMANDS["audience"] not in told  # what is expected is not for who does not have it
         while not details(flow)["refused"]:
             await trio.sleep(0.01)
         assert details(flow)["refused_by"] == {code: 1}

@@ -20,7 +20,8 @@ RECEIVE: Final = 4096  # bytes
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What to answer a request: 101 opens the WebSocket, any other status refuses it.
 
-    ``claims`` are those of a token that the client brought and that was verified.
+    ``claims`` are those of a token that the client brought and that was verified. A client that is
+    refused is told ``told``, or ``text`` where a stranger may know that.
     """
 
     status: int = 101
@@ -29,6 +30,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     claims: dict[str, Any] | None = None
     fault: Fault | None = None
     text: str = ""
+    told: str = ""
 
 
 async def read_request(stream: trio.abc.Stream) -> Request:
@@ -57,7 +59,8 @@ async def answer(
 ) -> None:
     """Send what was decided, and the extension to use; Lost where that is no, or the client gone."""
     if decision.status != 101:
-        await say(stream, refuse(decision.status, decision.headers, f"{decision.text}\n"))
+        told = decision.told or decision.text
+        await say(stream, refuse(decision.status, decision.headers, f"{told}\n"))
         fault = decision.fault or named("bad_handshake")
         raise Lost(fault, f"{decision.text}; answered {decision.status}")
     try:

@@ -44,12 +44,13 @@ class Bearer:
         try:
             return self._verify(token.strip())
         except Rejected as refusal:
-            raise _refused(refusal.fault, refusal.text, "invalid_token") from None
+            # What keys and names are expected is for the log, not for who does not have them.
+            raise _refused(refusal.fault, refusal.text, "invalid_token", refusal.fault.name) from None
 
 
-def _refused(fault: Fault, text: str, error: str) -> Refused:
+def _refused(fault: Fault, text: str, error: str, told: str = "") -> Refused:
     challenge = f'Bearer realm="{REALM}"'
     if error:
-        description = _QUOTED.sub("'", text)
+        description = _QUOTED.sub("'", told)
         challenge += f', error="{error}", error_description="{description}"'
-    return Refused("bearer_jwt", fault, text, {"WWW-Authenticate": challenge})
+    return Refused("bearer_jwt", fault, text, {"WWW-Authenticate": challenge}, told=told)

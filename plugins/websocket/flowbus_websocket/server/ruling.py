@@ -59,6 +59,7 @@ class Ruling:
             status=instead.status or STATUSES[refused.rule],
             headers=list(headers.items()),
             fault=refused.fault,
+            told=refused.told,
             text=str(refused),
         )
 
