@@ -86,7 +86,7 @@ class Page:
         while not ask("Runtime.evaluate", expression=loaded)["result"].get("value"):
             pass
 
-    async def __call__(self, code: str, **given: Any) -> Any:
+    async def __call__(self, code: str, /, **given: Any) -> Any:
         """Run ``code`` as the body of an async function with these variables; return its value."""
         return await trio.to_thread.run_sync(self._run, code, given, abandon_on_cancel=False)
 

@@ -16,7 +16,10 @@ _VIOLATIONS: Final = {
 
 
 class ConnectionEnded(Lost):
-    """The WebSocket is closed; ``code`` is the close code, 1006 where there was none."""
+    """The WebSocket is closed; ``code`` is the close code, 1006 where there was none.
+
+    ``reason`` is that of the Close frame, or what happened where there was none.
+    """
 
     def __init__(self, fault: Fault, text: str, code: int = ABNORMAL, reason: str = "") -> None:
         super().__init__(fault, text)
@@ -37,7 +40,8 @@ def ended_by(end: Ended) -> ConnectionEnded:
 
 def hung_up() -> ConnectionEnded:
     """Return the exception for an end of the stream without a Close frame."""
-    return ConnectionEnded(closed_with(ABNORMAL), "the peer hung up without a Close frame")
+    text = "the peer hung up without a Close frame"
+    return ConnectionEnded(closed_with(ABNORMAL), text, reason=text)
 
 
 def lost(error: BaseException) -> ConnectionEnded:
@@ -46,4 +50,4 @@ def lost(error: BaseException) -> ConnectionEnded:
     if isinstance(cause, Lost):
         return ConnectionEnded(cause.fault, cause.text, reason=cause.text)
     text = f"the connection broke off: {cause}" if cause else "the connection broke off"
-    return ConnectionEnded(named("connection_lost"), text)
+    return ConnectionEnded(named("connection_lost"), text, reason=text)
