@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,14 @@ from tests.system.websocket_servers import echo, serving
 
 pytestmark = pytest.mark.system
 
-# A network of its own with a loopback and two routes, to nowhere; no packet leaves it.
+# A network of its own with a loopback and two routes, to nowhere; no packet leaves it. Names are
+# looked up at a port of it where nobody answers.
 APART = """
 set -e
+echo 'hosts: files dns' > "$0/nsswitch.conf"
+echo 'nameserver 127.0.0.1' > "$0/resolv.conf"
+mount --bind "$0/nsswitch.conf" /etc/nsswitch.conf
+mount --bind "$0/resolv.conf" "$(readlink -f /etc/resolv.conf)"
 ip link set lo up
 ip route add unreachable 198.51.100.0/24
 ip route add prohibit 192.0.2.0/24
@@ -33,12 +39,18 @@ exec "$@"
 """
 
 
+def apart(folder: Path) -> list[str]:
+    """Return what stands before a command that is to run there."""
+    return ["unshare", "-rnm", "sh", "-c", APART, str(folder)]
+
+
 def can_unshare() -> bool:
     """Tell whether this user may have a network of its own."""
     if not shutil.which("unshare") or not shutil.which("ip"):
         return False
-    command = ["unshare", "-rn", "sh", "-c", APART, "sh", "true"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*apart(Path(folder)), "true"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def write_flow(folder: Path, nodes: dict[str, Any]) -> Path:
@@ -118,7 +130,7 @@ LISTEN = {
 }
 
 
-@pytest.mark.skipif(not can_unshare(), reason="needs unshare -rn and ip, for a network of its own")
+@pytest.mark.skipif(not can_unshare(), reason="needs unshare, mount and ip, for a network of its own")
 async def test_what_the_network_does_not_give(tmp_path: Path) -> None:
     nodes: dict[str, Any] = {
         name: {"type": "websocket-client", "url": f"ws://{host}:8765", "connect_timeout": 0}
@@ -131,7 +143,7 @@ async def test_what_the_network_does_not_give(tmp_path: Path) -> None:
     write_flow(tmp_path, nodes)
     faults = NETWORK | LISTEN
     codes = {name: f"ws.{fault}" for name, (_, fault, *_) in faults.items()}
-    with trio.fail_after(60), running(tmp_path, "unshare", "-rn", "sh", "-c", APART, "sh") as flow:
+    with trio.fail_after(60), running(tmp_path, *apart(tmp_path)) as flow:
         seen = await flow.wait_codes(codes)
         while {flow.nodes()[name]["code"] for name in twins} != {"", "ws.address_in_use"}:
             await trio.sleep(0.05)

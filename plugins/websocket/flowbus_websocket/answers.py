@@ -14,7 +14,9 @@ import trio
 from flowbus import Delivery
 from flowbus_websocket.channel import Channel
 
-IN_FLIGHT: Final = 32  # chunks that may await an answer; each has 64 KiB or what was waiting
+# Chunks that may await an answer, each of 64 KiB or of what was waiting. After a loss the core hands
+# over one by one what was in flight, each of them a round trip: more would take long to get over.
+IN_FLIGHT: Final = 4
 
 
 class Answers:
