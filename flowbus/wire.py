@@ -34,8 +34,8 @@ class Wire:
     """One sender's queue into one node's inbox. ``ttl`` is in seconds, ``capacity`` in messages."""
 
     __slots__ = (
-        "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken", "_why_full",
-        "capacity", "clock", "direct", "dropped", "high", "inbox", "marked", "name", "overflow",
+        "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken", "_wanted",
+        "_why_full", "capacity", "clock", "direct", "dropped", "high", "inbox", "marked", "name", "overflow",
         "ttl", "when_full",
     )  # fmt: skip
 
@@ -66,6 +66,8 @@ class Wire:
         self._taken = 0
         self._queue: deque[Item] = deque()
         self._senders = ParkingLot()
+        # How much room each of them waits for, in the order in which they wait.
+        self._wanted: dict[trio.lowlevel.Task, int] = {}
         self._refusal: tuple[Fault, str] | None = None
         self._on_reject = on_reject
         self._why_full = why_full
@@ -128,20 +130,23 @@ class Wire:
 
     async def put(self, message: Message, receipt: Receipt) -> None:
         """Take the message, waiting for room where the policy is to wait."""
-        while not self.put_nowait(message, receipt):
-            await self._senders.park()
+        if not self.put_nowait(message, receipt):
+            await self._wait_to_put(message, receipt, 1)
+            self._let_senders_go_on()
 
     async def put_many(self, items: list[Item]) -> None:
         """Take all of ``items`` in order; cheaper than one by one.
 
         The wire has them even if the wait for room is cancelled: they were received.
         """
-        start = 0
+        start, waited = 0, False
         try:
             while start < len(items):
                 room = self.capacity - len(self._queue)
                 if not self._plain or room <= 0:
-                    await self.put(*items[start])
+                    if not self.put_nowait(*items[start]):
+                        waited = True
+                        await self._wait_to_put(*items[start], len(items) - start)
                     start += 1
                     continue
                 if not self._queue:
@@ -152,6 +157,24 @@ class Wire:
             for item in items[start:]:
                 self.force(*item)
             raise
+        if waited:
+            self._let_senders_go_on()
+
+    async def _wait_to_put(self, message: Message, receipt: Receipt, wanted: int) -> None:
+        """Take the message once there is room; the sender has ``wanted`` messages for it.
+
+        Whoever was woken lets others go on when it is done: it may have left room to them.
+        """
+        while not self.put_nowait(message, receipt):
+            await self._park(wanted)
+
+    async def _park(self, wanted: int) -> None:
+        task = trio.lowlevel.current_task()
+        self._wanted[task] = wanted
+        try:
+            await self._senders.park()
+        finally:
+            self._wanted.pop(task, None)
 
     def force(self, message: Message, receipt: Receipt) -> None:
         """Take what cannot wait, beyond the capacity if need be."""
@@ -163,7 +186,7 @@ class Wire:
     async def wait_not_overfull(self) -> None:
         """Return once what was forced onto the wire fits its capacity."""
         while self.overfull:
-            await self._senders.park()
+            await self._park(0)
 
     def _put_guarded(self, message: Message, receipt: Receipt) -> bool:
         if self._refusal is not None:
@@ -243,6 +266,7 @@ class Wire:
         for message, receipt in waiting:
             self._reject(message, receipt, fault, text)
         self._senders.unpark_all()
+        self._wanted.clear()
 
     def accept(self) -> None:
         """Take messages again after :meth:`refuse`."""
@@ -288,8 +312,17 @@ class Wire:
     # ---- shared
 
     def _let_senders_go_on(self) -> None:
-        if self._senders and self.roomy:
-            self._senders.unpark_all()
+        """Wake as many as there is room for: those who find none would only wait again."""
+        if not self._senders or not self.roomy:
+            return
+        room, count = self.capacity - len(self._queue), 0
+        for wanted in self._wanted.values():
+            if room <= 0:
+                break
+            room -= wanted
+            count += 1
+        for task in self._senders.unpark(count=count):
+            del self._wanted[task]
 
     def _reject(self, message: Message, receipt: Receipt, fault: Fault, text: str) -> None:
         if self._on_reject is None:

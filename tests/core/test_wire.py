@@ -54,6 +54,88 @@ async def test_order_holds_and_capacity_is_kept() -> None:
             assert got == list(range(10))
 
 
+class Steps(trio.abc.Instrument):
+    """Counts how often a task is run."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.count += 1
+
+
+async def test_senders_take_turns_and_only_those_wake_who_find_room() -> None:
+    bench, steps = Bench(capacity=4), Steps()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for sender in range(50):
+                items = [bench.item((sender, n)) for n in range(8)]
+                nursery.start_soon(bench.wire.put_many, items)
+                await trio.testing.wait_all_tasks_blocked()
+            trio.lowlevel.add_instrument(steps)
+            got: list[Any] = []
+            while len(got) < 400:
+                got += await bench.payloads()
+            trio.lowlevel.remove_instrument(steps)
+    turn = [(sender, n) for sender in range(1, 50) for n in range(4)]
+    assert got == [*((0, n) for n in range(8)), *turn, *((sender, n + 4) for sender, n in turn)]
+    # A step of the reader and one of a sender for each batch of four, and their ends.
+    assert steps.count < 2 * 100 + 150
+
+
+async def test_single_messages_that_wait_fill_the_room_at_once() -> None:
+    bench = Bench(capacity=4)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for n in range(12):
+                nursery.start_soon(bench.wire.put, *bench.item(n))
+                await trio.testing.wait_all_tasks_blocked()
+            got = []
+            for _ in range(3):
+                got.append(await bench.payloads())
+                await trio.testing.wait_all_tasks_blocked()
+            assert sorted(n for batch in got for n in batch) == list(range(12))
+            assert [len(batch) for batch in got] == [4, 4, 4]
+
+
+async def test_nobody_is_left_waiting_when_those_who_were_woken_need_no_room(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench(capacity=2, ttl=1.0)
+    old = [bench.item(f"old {n}") for n in range(4)]
+    async with trio.open_nursery() as nursery:
+        await bench.wire.put_many([bench.item("a"), bench.item("b")])
+        for item in old:  # they expire while they wait, and end as soon as there is room
+            nursery.start_soon(bench.wire.put, *item)
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(2)
+        nursery.start_soon(bench.wire.put_many, [bench.item(n) for n in range(2)])
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(5):
+            assert await bench.payloads() == [0, 1]  # the others are older than they may be
+
+
+async def test_who_waits_and_is_cancelled_wakes_in_nobodys_place() -> None:
+    bench = Bench(capacity=2)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await bench.wire.put_many([bench.item("a"), bench.item("b")])
+            scope = trio.CancelScope()
+
+            async def cancelled() -> None:
+                with scope:
+                    await bench.wire.put(*bench.item("c"))
+
+            nursery.start_soon(cancelled)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(bench.wire.put, *bench.item("d"))
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            await trio.testing.wait_all_tasks_blocked()
+            assert await bench.payloads() == ["a", "b"]
+            assert await bench.payloads() == ["d"]
+
+
 @pytest.mark.parametrize(
     ("when_full", "stay", "gone", "outcome"),
     [
@@ -67,7 +149,9 @@ async def test_what_a_full_wire_does(
 ) -> None:
     bench = Bench(capacity=2, when_full=when_full)
     await bench.wire.put_many([bench.item(n) for n in range(4)])
-    assert {payload: end.outcome for payload, end in bench.ends.items()} == dict.fromkeys(gone, outcome)
+    assert {payload: end.outcome for payload, end in bench.ends.items()} == dict.fromkeys(
+        gone, outcome
+    )
     assert bench.wire.as_dict() == {"passed": 2, "dropped": 2, "depth": 2, "high": 2}
     assert await bench.payloads() == stay
 
