@@ -287,6 +287,8 @@ class Channel:
         await self._send_close(code, reason)
 
     async def _send_last(self) -> None:
+        if not (self.posted or self._urgent or self._lock.locked()):
+            return
         with contextlib.suppress(ConnectionEnded):
             async with self._lock:
                 if not self._torn:
@@ -339,5 +341,7 @@ class Channel:
 
     async def _close_stream(self) -> None:
         self.abort(ConnectionEnded(named("not_connected"), "the connection is closed"))
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(self._stream)
+        # As trio.aclose_forcefully does, whatever is cancelled around it.
+        with trio.CancelScope(shield=True) as at_once:
+            at_once.cancel()
+            await self._stream.aclose()

@@ -24,7 +24,7 @@ MOST_SHOWN: Final = 1000  # clients in the status
 #: With more clients than these a server that stops does not wait for their answers to its Close
 #: frames: a runtime that stops has a few seconds, and each answer takes some of it.
 MANY: Final = 500
-SLICE: Final = 100  # clients that are closed together
+SLICE: Final = 30  # clients that are closed together
 ROUNDS: Final = 8  # of the scheduler that closing one takes
 GRACE: Final = 1.0  # seconds beyond close_timeout for all clients together to be gone
 STOPS: Final = "the server stops"
@@ -58,9 +58,9 @@ class Server:
             async with trio.open_nursery() as nursery:
                 task_status.started(nursery)
                 await self._stopping.wait()
+                await self._say_goodbye()
                 limit = self._rules.limits.close_timeout + GRACE
                 nursery.cancel_scope.deadline = trio.current_time() + limit
-                await self._say_goodbye()
 
     def stop(self) -> None:
         """Close all connections with 1001."""
