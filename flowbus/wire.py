@@ -254,6 +254,7 @@ class Wire:
             if item[0] is message:
                 del self._queue[index]
                 self._taken += 1
+                self._let_senders_go_on()
                 return item
         return None
 

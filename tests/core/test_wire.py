@@ -115,6 +115,20 @@ async def test_nobody_is_left_waiting_when_those_who_were_woken_need_no_room(
             assert await bench.payloads() == [0, 1]  # the others are older than they may be
 
 
+async def test_taking_a_message_out_of_its_turn_lets_a_sender_go_on() -> None:
+    bench = Bench(capacity=1)
+    first = bench.item("a")
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await bench.wire.put(*first)
+            nursery.start_soon(bench.wire.put, *bench.item("b"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert bench.wire.withdraw(first[0]) == first
+            await trio.testing.wait_all_tasks_blocked()
+            assert bench.wire.depth == 1
+    first[1].confirm()
+
+
 async def test_who_waits_and_is_cancelled_wakes_in_nobodys_place() -> None:
     bench = Bench(capacity=2)
     with trio.fail_after(5):
