@@ -35,12 +35,14 @@ class Compression(Config):
     ] = False
     server_max_window_bits: Annotated[
         WindowBits | None,
-        Meta(description="Window of the server, 2^bits bytes; without it 11 here, 15 elsewhere."),
+        Meta(
+            description="Window of the server, 2^bits bytes, from 8 to 15; without it 11 in a server of ours, else 15."
+        ),
     ] = None
     client_max_window_bits: Annotated[
         WindowBits | None,
         Meta(
-            description="Window of the client, 2^bits bytes; without it 11 at our server, else 15."
+            description="Window of the client, 2^bits bytes, from 8 to 15; without it 11 in a server of ours, else 15."
         ),
     ] = None
     level: Annotated[
@@ -49,7 +51,7 @@ class Compression(Config):
     mem_level: Annotated[
         MemLevel | None,
         Meta(
-            description="Memory to compress with, 2^(9+n) bytes; without it 4 in a server, else 8."
+            description="Memory to compress, 2^(9+n) bytes, n from 1 to 9; without it 4 in a server, else 8."
         ),
     ] = None
 

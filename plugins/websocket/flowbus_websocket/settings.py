@@ -80,7 +80,7 @@ class WebSocketClient(OpenConnection):
     tls: Annotated[TLS | None, Meta(description="How to secure a wss:// connection.")] = None
     compression: Annotated[
         bool | Compression,
-        Meta(description="Offer to compress messages; an object says how."),
+        Meta(description="Offer to compress messages (permessage-deflate); an object says how."),
     ] = False
     connect_timeout: Annotated[
         Seconds, Meta(description="Seconds for name resolution, TCP and TLS together; 0: no limit.")

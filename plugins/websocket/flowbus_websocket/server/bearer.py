@@ -45,7 +45,9 @@ class Bearer:
             return self._verify(token.strip())
         except Rejected as refusal:
             # What keys and names are expected is for the log, not for who does not have them.
-            raise _refused(refusal.fault, refusal.text, "invalid_token", refusal.fault.name) from None
+            raise _refused(
+                refusal.fault, refusal.text, "invalid_token", refusal.fault.name
+            ) from None
 
 
 def _refused(fault: Fault, text: str, error: str, told: str = "") -> Refused:

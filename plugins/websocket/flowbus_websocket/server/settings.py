@@ -90,7 +90,9 @@ class WebSocketServer(OpenConnection):
     )
     compression: Annotated[
         bool | Compression,
-        Meta(description="Compress messages where the client offers it; an object says how."),
+        Meta(
+            description="Compress messages (permessage-deflate) where the client offers it; an object says how."
+        ),
     ] = True
     max_connections: Annotated[
         int, Meta(ge=1, le=100_000, description="Clients at once; the next one is answered 503.")
