@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 from typing import Any
@@ -324,8 +325,14 @@ async def test_a_ping_without_an_answer_is_rejected_at_its_deadline() -> None:
         (command("connect", url="ws://u:secret@h"), "a user or password in the URL"),
         (command("connect", url="wss://h/", token=5), "token: expected str | null, got int"),
         (command("connect", headers={"Upgrade": "x"}), "Upgrade belongs to the handshake"),
-        (command("connect", headers={"a": "x\r\nHost: y"}), "the value of a has control characters"),
-        (command("connect", token="\udfff"), "the value of Authorization cannot be written in UTF-8"),
+        (
+            command("connect", headers={"a": "x\r\nHost: y"}),
+            "the value of a has control characters",
+        ),
+        (
+            command("connect", token="\udfff"),
+            "the value of Authorization cannot be written in UTF-8",
+        ),
         (command("close", reason="\ud800"), "reason: has half a surrogate pair"),
         (command("connect", headers={"a": 1}), "headers[...]: expected str, got int"),
         (command("ping", "x" * 126), "command ping: payload: has 126 bytes, at most 125 fit"),
@@ -345,3 +352,46 @@ async def test_what_is_wrong_with_a_command_is_said(message: Message, text: str)
             await confirmed(flow, Message("still there"))
             await flow.stop()
     assert visitors.left == [(1001, "the flow stops")]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_order_of_commands_and_messages_adds_up(seed: int) -> None:
+    chance = random.Random(seed)
+    first, second = Visitors(), Visitors()
+    options = {"confirm": chance.choice(["sent", "answered"]), "close_timeout": 1}
+    nobody = f"ws://127.0.0.1:{free_port()}"
+    with trio.fail_after(60), serving(first.handle) as port, serving(second.handle) as other:
+        there = f"ws://127.0.0.1:{other}"
+        commands = [
+            lambda: command("close", code=chance.choice([1000, 4000, 1005])),
+            lambda: command("connect"),
+            lambda: command("connect", url=chance.choice([None, there, nobody])),
+            lambda: command("connect", token=chance.choice(["a", "b", None])),
+            lambda: command("ping", deadline=5),
+            lambda: command("nonsense"),
+        ]
+        value = flow_of(port, **options)
+        value["nodes"]["control"] = {"type": "test-source"}  # a full wire has no room for commands
+        value["wires"].append(["control", "ws"])
+        async with run_flow(value) as flow:
+            for _ in range(500):
+                if chance.random() < 0.2:
+                    flow.put_soon("control", chance.choice(commands)())
+                elif chance.random() < 0.1:
+                    part = Message("part", headers={"final": chance.random() < 0.5})
+                    flow.put_soon("in", part)
+                else:
+                    flow.put_soon("in", Message("x" * chance.randrange(2000)))
+                if chance.random() < 0.05:
+                    await trio.sleep(0.01)
+            back = command("connect", url=None)
+            while (await flow.put("control", back)).outcome is not Outcome.CONFIRMED:
+                pass
+            await flow.wait_settled()
+            await flow.put("in", Message("part", headers={"final": True}))
+            assert (await flow.put("in", Message("the end"))).outcome is Outcome.CONFIRMED
+            report = await flow.stop()
+    ledger, node = report["ledger"], report["nodes"]["ws"]
+    assert ledger["in_flight"] == 0
+    assert not {"flowbus.bug", "flowbus.leaked", "flowbus.poison"} & node["faults"].keys()
+    assert first.got[-1:] == ["the end"]

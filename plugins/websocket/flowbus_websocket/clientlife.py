@@ -54,7 +54,7 @@ class ClientLife:
         async def heed() -> None:
             nonlocal interrupted
             while not interrupted:
-                interrupted = self._obey(await self._io.take_first(is_command))
+                interrupted = self._obey(await self._next_command())
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
@@ -76,6 +76,14 @@ class ClientLife:
             await connected.channel.close(GOING_AWAY, "told otherwise")
             return None
         return connected
+
+    async def _next_command(self) -> Delivery:
+        """Take the next command out of its turn; those that were taken before come first."""
+        for delivery in self._rest:
+            if is_command(delivery.message):
+                self._rest.remove(delivery)
+                return delivery
+        return await self._io.take_first(is_command)
 
     def _options(self) -> WebSocketClient:
         try:
