@@ -112,6 +112,13 @@ def details(flow: Flow, node: str = "ws") -> dict[str, Any]:
     return shown
 
 
+async def faults(flow: Flow, count: int, node: str = "ws") -> dict[str, int]:
+    """Return the faults of a node once there are so many: a peer may know before they are noted."""
+    while sum((noted := flow.report()["nodes"][node]["faults"]).values()) < count:
+        await trio.sleep(0.01)
+    return dict(noted)
+
+
 async def raw_client(
     port: int, request: bytes = REQUEST, stream: trio.SocketStream | None = None
 ) -> trio.SocketStream:
