@@ -224,6 +224,22 @@ def test_status_shows_the_running_flow(place: Place) -> None:
     assert [flow["flow"] for flow in json.loads(place.cli("status", "--json").stdout)] == ["demo"]
 
 
+@pytest.mark.parametrize("secret", ["second", "running"])
+def test_a_secret_that_is_a_word_of_the_status_takes_nothing_away(
+    place: Place, secret: str
+) -> None:
+    held(place)
+    flow = json.loads((place.folder / "demo.json").read_text())
+    flow["connections"] = {"line": {"type": "stage-line", "password": secret}}
+    (place.folder / "demo.json").write_text(json.dumps(flow))
+    place.run()
+    shown = place.cli("status", "demo")
+    assert shown.returncode == 0, shown.stderr
+    rows = [line.split()[:3] for line in shown.stdout.splitlines()]
+    assert ["in", "stage-tick", "running"] in rows
+    assert "in flight" in shown.stdout.splitlines()[-1]
+
+
 def test_status_of_a_flow_that_does_not_run_says_how_to_start_it(place: Place) -> None:
     held(place)
     shown = place.cli("status", "demo.json")
