@@ -32,7 +32,9 @@ class OpenConnection(Config):
     ] = 10.0
     max_receive_message: Annotated[
         ByteSize,
-        Meta(description="Largest message taken, in bytes; a larger one closes with 1009."),
+        Meta(
+            description="Largest message taken, in bytes; a larger one closes with 1009; 0: no limit."
+        ),
     ] = 1 << 20
     compress_min: Annotated[
         ByteSize,
@@ -89,10 +91,17 @@ class WebSocketClient(OpenConnection):
         Seconds, Meta(description="Seconds for the server's answer to the request; 0: no limit.")
     ] = 10.0
     max_receive_frame: Annotated[
-        ByteSize, Meta(description="Largest frame taken, in bytes; a larger one closes with 1009.")
+        ByteSize,
+        Meta(
+            description="Largest frame taken, in bytes; a larger one closes with 1009; 0: the limit "
+            "of messages."
+        ),
     ] = 1 << 16
     max_send_frame: Annotated[
-        ByteSize, Meta(description="Larger messages are sent in fragments of this size, in bytes.")
+        ByteSize,
+        Meta(
+            description="Larger messages are sent in fragments of this size, in bytes; 0: none are."
+        ),
     ] = 1 << 14
 
     confirm: Annotated[
@@ -118,6 +127,8 @@ class WebSocketClient(OpenConnection):
         for name in self.subprotocols:
             if not is_token(name):
                 raise ValueError(f"subprotocols: {name!r} is not a token of HTTP")
+            if self.subprotocols.count(name) > 1:
+                raise ValueError(f"subprotocols: {name!r} is there twice; servers refuse that")
         if self.origin is not None and (flaw := flaw_of_value(self.origin)):
             raise ValueError(f"origin: {flaw}")
         for name, secret in self.headers.items():

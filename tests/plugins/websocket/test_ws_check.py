@@ -37,6 +37,10 @@ def problems(folder: Path, options: dict[str, Any]) -> list[str]:
         ({"url": "ws://h#x"}, ":7:8: nodes.ws.url: a WebSocket URL has no fragment; write # as %23"),
         ({"url": "ws://h", "tls": {}}, ":8:8: nodes.ws.tls: has no use with a ws:// url; write wss:// or leave it out"),
         (
+            {"url": "ws://h", "subprotocols": ["a", "b", "a"]},
+            ":8:17: nodes.ws.subprotocols: 'a' is there twice; servers refuse that",
+        ),
+        (
             {"url": "ws://h", "require_subprotocol": True},
             ":8:24: nodes.ws.require_subprotocol: needs subprotocols to offer",
         ),

@@ -70,6 +70,9 @@ def test_options_of_the_server_that_are_refused(options: dict[str, Any], text: s
     ("rules", "text"),
     [
         ({"paths": ("live",)}, "paths: 'live' does not begin with /"),
+        ({"origins": ("panel.example",)}, "origins: 'panel.example' fits no origin"),
+        ({"origins": ("https://panel.example/",)}, "origins: .* fits no origin, .* SCHEME://HOST"),
+        ({"origins": ("https://",)}, "origins: 'https://' fits no origin"),
         ({"subprotocols": ("a b",)}, "subprotocols: 'a b' is not a token"),
         ({"require_subprotocol": True}, "require_subprotocol: needs subprotocols"),
         ({"require_headers": {"a:": Secret("x")}}, "require_headers: 'a:' is no name"),
@@ -81,6 +84,19 @@ def test_options_of_the_server_that_are_refused(options: dict[str, Any], text: s
 def test_rules_that_are_refused(rules: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Accept(**rules)
+
+
+def test_origins_that_browsers_send_and_patterns_of_them() -> None:
+    origins = (
+        "",
+        "null",
+        "file://",
+        "*",
+        "*.plant.example",
+        "https://panel.example:8443",
+        "chrome-extension://abc",
+    )
+    assert Accept(origins=origins).origins == origins
 
 
 @pytest.mark.parametrize("status", [101, 200, 299, 600])

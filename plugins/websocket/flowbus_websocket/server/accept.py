@@ -106,6 +106,12 @@ class Accept(Config):
         for path in self.paths:
             if not path.startswith(("/", "*")):
                 raise ValueError(f"paths: {path!r} does not begin with /")
+        for origin in self.origins:
+            if not _may_be_origin(origin):
+                raise ValueError(
+                    f"origins: {origin!r} fits no origin, which is written SCHEME://HOST or "
+                    "SCHEME://HOST:PORT, with * for any text"
+                )
         for name in self.subprotocols:
             if not is_token(name):
                 raise ValueError(f"subprotocols: {name!r} is not a token of HTTP")
@@ -118,6 +124,14 @@ class Accept(Config):
             if rule not in STATUSES:
                 raise ValueError(f"refusals: {rule!r} is no rule; there are {', '.join(STATUSES)}")
         check_headers("response_headers", self.response_headers)
+
+
+def _may_be_origin(text: str) -> bool:
+    """Tell whether a browser may send what fits ``text`` (RFC 6454, section 6.2), or nothing."""
+    _, scheme, host = text.partition("://")
+    if not scheme:
+        return text in ("", "null") or "*" in text
+    return text == "file://" or (bool(host) and "/" not in host)
 
 
 def check_headers(option: str, headers: dict[str, Any]) -> None:

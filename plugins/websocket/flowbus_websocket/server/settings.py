@@ -165,10 +165,17 @@ class WebSocketServer(OpenConnection):
         Meta(description="Largest frame taken, in bytes; without it the limit of messages."),
     ] = None
     max_send_frame: Annotated[
-        ByteSize, Meta(description="Larger messages are sent in fragments of this size, in bytes.")
+        ByteSize,
+        Meta(
+            description="Larger messages are sent in fragments of this size, in bytes; 0: none are."
+        ),
     ] = 1 << 17
     send_queue: Annotated[
-        ByteSize, Meta(description="Bytes that may wait for one client; see slow_client.")
+        ByteSize,
+        Meta(
+            description="Bytes that may wait for one client; a single message may be larger. See "
+            "slow_client."
+        ),
     ] = 1 << 20
     slow_client: Annotated[
         Literal["wait", "drop", "close"],
