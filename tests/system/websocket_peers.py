@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import trio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.http11 import Response
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_sync
 
@@ -130,3 +131,20 @@ async def raw_client(
         answer += await stream.receive_some(1)
     assert answer.startswith(b"HTTP/1.1 101 ")
     return stream
+
+
+def handshake(port: int, path: str = "/", **options: Any) -> Response:
+    """Return the server's answer to the request, whatever it is."""
+    headers = options.pop("headers", {})
+    try:
+        with connect_sync(
+            f"ws://127.0.0.1:{port}{path}", additional_headers=headers, **options
+        ) as peer:
+            assert peer.response is not None
+            return peer.response
+    except InvalidStatus as error:
+        return error.response
+
+
+async def asked(port: int, path: str = "/", **options: Any) -> Response:
+    return await in_thread(handshake, port, path, **options)
