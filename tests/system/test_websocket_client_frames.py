@@ -19,7 +19,7 @@ from flowbus import Message, Outcome, State
 from flowbus.report import live
 from flowbus.testing import Flow, run_flow
 from tests.system.provoked import provoked
-from tests.system.test_websocket_faults import opens
+from tests.system.raw_websocket import opens
 from tests.system.websocket_servers import echo, flow_of, listening, serving
 
 pytestmark = pytest.mark.system

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
 import socket
 import threading
-from typing import Any
 
 import pytest
 import trio
 import trio.testing
 from flowbus_websocket.faults import FAULTS
 from flowbus_websocket.protocol.answer import Answering, accept
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import ServerConnection
 
 from flowbus import Message, Outcome, State
 from flowbus.supervisor import RestartPolicy
 from flowbus.testing import Flow, run_flow
 from tests.system.peers import free_port
+from tests.system.visitors import Visitors, command
 from tests.system.websocket_servers import echo, flow_of, listening, serving
 
 pytestmark = pytest.mark.system
-
-
-def command(name: str, payload: Any = None, **headers: Any) -> Message:
-    return Message(payload, headers={"command": name, **headers})
-
-
-class Visitors:
-    """A server that remembers who came, with which headers, and how each left."""
-
-    def __init__(self) -> None:
-        self.headers: list[Any] = []
-        self.left: list[tuple[int | None, str | None]] = []
-        self.got: list[str | bytes] = []
-        self.gone = threading.Event()
-
-    def handle(self, connection: ServerConnection) -> None:
-        request = connection.request
-        assert request is not None
-        self.headers.append(request.headers)
-        try:
-            for message in connection:
-                self.got.append(message)
-                with contextlib.suppress(ConnectionClosed):
-                    connection.send(message)
-        finally:
-            with contextlib.suppress(ConnectionClosed):
-                connection.recv()
-            self.left.append((connection.close_code, connection.close_reason))
-            self.gone.set()
 
 
 async def confirmed(flow: Flow, message: Message) -> None:
@@ -352,46 +319,3 @@ async def test_what_is_wrong_with_a_command_is_said(message: Message, text: str)
             await confirmed(flow, Message("still there"))
             await flow.stop()
     assert visitors.left == [(1001, "the flow stops")]
-
-
-@pytest.mark.parametrize("seed", range(4))
-async def test_any_order_of_commands_and_messages_adds_up(seed: int) -> None:
-    chance = random.Random(seed)
-    first, second = Visitors(), Visitors()
-    options = {"confirm": chance.choice(["sent", "answered"]), "close_timeout": 1}
-    nobody = f"ws://127.0.0.1:{free_port()}"
-    with trio.fail_after(60), serving(first.handle) as port, serving(second.handle) as other:
-        there = f"ws://127.0.0.1:{other}"
-        commands = [
-            lambda: command("close", code=chance.choice([1000, 4000, 1005])),
-            lambda: command("connect"),
-            lambda: command("connect", url=chance.choice([None, there, nobody])),
-            lambda: command("connect", token=chance.choice(["a", "b", None])),
-            lambda: command("ping", deadline=5),
-            lambda: command("nonsense"),
-        ]
-        value = flow_of(port, **options)
-        value["nodes"]["control"] = {"type": "test-source"}  # a full wire has no room for commands
-        value["wires"].append(["control", "ws"])
-        async with run_flow(value) as flow:
-            for _ in range(500):
-                if chance.random() < 0.2:
-                    flow.put_soon("control", chance.choice(commands)())
-                elif chance.random() < 0.1:
-                    part = Message("part", headers={"final": chance.random() < 0.5})
-                    flow.put_soon("in", part)
-                else:
-                    flow.put_soon("in", Message("x" * chance.randrange(2000)))
-                if chance.random() < 0.05:
-                    await trio.sleep(0.01)
-            back = command("connect", url=None)
-            while (await flow.put("control", back)).outcome is not Outcome.CONFIRMED:
-                pass
-            await flow.wait_settled()
-            await flow.put("in", Message("part", headers={"final": True}))
-            assert (await flow.put("in", Message("the end"))).outcome is Outcome.CONFIRMED
-            report = await flow.stop()
-    ledger, node = report["ledger"], report["nodes"]["ws"]
-    assert ledger["in_flight"] == 0
-    assert not {"flowbus.bug", "flowbus.leaked", "flowbus.poison"} & node["faults"].keys()
-    assert first.got[-1:] == ["the end"]
