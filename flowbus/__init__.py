@@ -15,12 +15,12 @@ from flowbus.node import io_node, transform
 from flowbus.nodeio import NodeIO
 from flowbus.receipt import End, Outcome
 from flowbus.secrets import Secret
-from flowbus.status import State, Status
+from flowbus.status import State
 from flowbus.template import Template
 from flowbus.tls import TLS
 
 __all__ = [
     "JWT", "TLS", "ByteSize", "Config", "ConfigError", "ConnectionIO", "Delivery", "End", "Fault",
-    "FilePath", "Lost", "Message", "NodeIO", "Outcome", "Quality", "Ref", "Rejected", "Secret", "State", "Status",
+    "FilePath", "Lost", "Message", "NodeIO", "Outcome", "Quality", "Ref", "Rejected", "Secret", "State",
     "Template", "connection", "hookimpl", "io_node", "transform",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-GRACE = 5.0  # s that tasks have to end after they were cancelled
+GRACE = 10.0  # s that tasks have to end after they were cancelled; thousands of connections take some of them
 OVERDUE = GRACE + 1.0  # s after which nothing in the loop has noticed: the loop itself stands still
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
