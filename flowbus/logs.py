@@ -16,11 +16,15 @@ import trio
 
 from flowbus.secrets import Redactor
 
-Level = Literal["debug", "info", "warning", "error", "none"]
+Level = Literal["debug", "verbose", "info", "warning", "error", "none"]
 Format = Literal["console", "json"]
+
+#: What happens with each peer of a server; a plugin logs it at this number.
+VERBOSE = 15
 
 LEVELS: dict[Level, int] = {
     "debug": logging.DEBUG,
+    "verbose": VERBOSE,
     "info": logging.INFO,
     "warning": logging.WARNING,
     "error": logging.ERROR,
@@ -44,6 +48,7 @@ def logging_to_stderr(level: Level, form: Format, redactor: Redactor) -> Iterato
     handler.addFilter(name_the_node)
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
+    logging.addLevelName(VERBOSE, "VERBOSE")
     hooks = threading.excepthook, sys.unraisablehook
     threading.excepthook, sys.unraisablehook = _thread_died, _unraisable
     logging.captureWarnings(True)

@@ -12,7 +12,7 @@ import warnings
 import pytest
 import trio
 
-from flowbus.logs import Format, Level, logging_to_stderr
+from flowbus.logs import VERBOSE, Format, Level, logging_to_stderr
 from flowbus.secrets import Redactor
 
 SECRET = "hunter2 & hunter3"
@@ -57,7 +57,8 @@ def test_a_json_line_has_the_same_and_what_machines_want(
 @pytest.mark.parametrize(
     ("level", "expected"),
     [
-        ("debug", ["d", "i", "w", "e"]),
+        ("debug", ["d", "v", "i", "w", "e"]),
+        ("verbose", ["v", "i", "w", "e"]),
         ("info", ["i", "w", "e"]),
         ("warning", ["w", "e"]),
         ("error", ["e"]),
@@ -67,7 +68,9 @@ def test_a_json_line_has_the_same_and_what_machines_want(
 def test_levels(level: Level, expected: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with logging_to_stderr(level, "console", redactor()):
         log = logging.getLogger("x")
-        for call, text in ((log.debug, "d"), (log.info, "i"), (log.warning, "w"), (log.error, "e")):
+        log.debug("d")
+        log.log(VERBOSE, "v")
+        for call, text in ((log.info, "i"), (log.warning, "w"), (log.error, "e")):
             call(text)
     assert [line[-1] for line in capsys.readouterr().err.splitlines()] == expected
 

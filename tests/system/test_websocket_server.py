@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from websockets.sync.client import connect as connect_sync
 
 from flowbus import Message, Outcome, State
+from flowbus.logs import LEVELS
 from flowbus.testing import run_flow
 from tests.system.websocket_peers import (
     REQUEST,
@@ -346,3 +347,16 @@ async def test_client_and_server_of_flowbus(self_signed: Path) -> None:
                 await server.put("in", reply)
                 assert (await client.get("out")).payload == b"y" * size
             await client.stop()
+
+
+async def test_a_verbose_log_tells_who_comes_and_goes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(LEVELS["verbose"], "flowbus_websocket")
+    async with serving() as (flow, port):
+        async with connected(port, "/line") as peer:
+            name = (await flow.get("events")).payload["connection"]
+            await in_thread(peer.connection.close, 4001, "lunch")
+        assert (await flow.get("events")).payload["event"] == "disconnected"
+    told = [r.getMessage() for r in caplog.records if r.levelno == LEVELS["verbose"]]
+    assert [text.startswith(f"ws: {name} has ") for text in told] == [True, True]
+    assert told[0].endswith(" for /line")
+    assert told[1].endswith("4001 lunch")

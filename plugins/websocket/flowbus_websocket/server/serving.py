@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ from flowbus_websocket.server.idle import IdleClock
 from flowbus_websocket.server.reception import Reception
 from flowbus_websocket.server.rules import Rules
 from flowbus_websocket.server.sockets import remote_of
+
+log: Final = logging.getLogger(__name__)
+VERBOSE: Final = 15  # the level that flowbus shows with --log-level verbose
 
 RESOLUTION: Final = 1.0  # seconds; how exactly the times of the clients are kept
 MOST_SHOWN: Final = 1000  # clients in the status
@@ -89,9 +93,11 @@ class Server:
             if not self._stopping.is_set():
                 self._io.fault(error.fault, f"{remote}: {error.text}")
             return
+        self._log("%s has come from %s for %s", client.name, remote, client.caller.request.path)
         try:
             ended = await self._attend(client)
             text = f"{client.name} has left: {ended.text}"
+            self._log("%s", text)
             client.channel.reject_posted(named("connection_lost"), text)
             if ended.fault.code not in _QUIET:
                 self._io.fault(ended.fault, f"{remote}: {ended.text}")
@@ -99,6 +105,10 @@ class Server:
             await self._tell([event], "connection")
         finally:
             self._reception.leave()
+
+    def _log(self, text: str, *arguments: str) -> None:
+        name = self._io.name
+        log.log(VERBOSE, f"%s: {text}", name, *arguments, extra={"node": name})
 
     async def _tell(self, messages: list[Message], outlet: str) -> None:
         """Send what is to be told of a client that comes or has left; a stop cuts that short."""
