@@ -1,4 +1,4 @@
-"""What ``flowbus check`` says of a client's options, and where."""
+"""What ``flowbus check`` says of the options of both nodes, and where."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from flowbus.check import check_file
 REGISTRY = plugins.installed()
 
 
-def problems(folder: Path, options: dict[str, Any]) -> list[str]:
-    """Check a flow whose client has one option a line, from line 7 on."""
-    node = json.dumps({"type": "websocket-client", **options}, indent=0)
+def problems(folder: Path, options: dict[str, Any], kind: str = "client") -> list[str]:
+    """Check a flow whose node has one option a line, from line 7 on."""
+    node = json.dumps({"type": f"websocket-{kind}", **options}, indent=0)
     sink = '"sink": {"type": "debug"}'
     text = (
         f'{{\n"flowbus": 1,\n"name": "x",\n"nodes": {{\n"ws": {node},\n{sink}}},\n'
@@ -55,3 +55,10 @@ def test_each_error_points_at_its_option(
     options: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
     assert problems(tmp_path, options) == [problem]
+
+
+def test_a_folder_of_files_has_to_be_there(tmp_path: Path) -> None:
+    errors = problems(tmp_path, {"port": 0, "files": "reports"}, "server")
+    assert errors[0] == f":8:10: nodes.ws.files: '{tmp_path / 'reports'}' is no folder"
+    (tmp_path / "reports").mkdir()
+    assert not any("files" in error for error in problems(tmp_path, {"port": 0, "files": "reports"}, "server"))

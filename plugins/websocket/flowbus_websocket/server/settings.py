@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, structs
 
-from flowbus import TLS, ByteSize, Config, FilePath
+from flowbus import TLS, ByteSize, Config, ConfigError, FilePath
 from flowbus_websocket.compression import Compression
 from flowbus_websocket.server.accept import Accept
 from flowbus_websocket.server.access import entries_of
@@ -206,6 +207,11 @@ class WebSocketServer(OpenConnection):
             raise ValueError(f"host: {self.host} is an address of IPv6, and ipv6 is no")
         if self.ipv6 == "only" and is_ipv4(self.host):
             raise ValueError(f"host: {self.host} is an address of IPv4, and ipv6 is only")
+
+    def check_files(self) -> None:
+        """Raise ConfigError where there is no folder of files."""
+        if self.files is not None and not Path(self.files).is_dir():
+            raise ConfigError(f"{self.files!r} is no folder", option="files")
 
     def rules(self) -> Accept:
         """Return the rules for requests; ``path`` is one of them."""
