@@ -38,8 +38,8 @@ class Effort:
 
 
 LADDER = (12_000, 16_000, 20_000, 26_000, 34_000)
-FULL = Effort(1.0, 3, through.Size(3, 3.0, 60_000, LADDER), 3, 5.0, 60.0, 80.0, 200.0)
-QUICK = Effort(0.3, 1, through.Size(1, 1.5, 20_000, LADDER[1:4]), 1, 1.5, 20.0, 0.0, 0.0)
+FULL = Effort(1.0, 3, through.Size(3, 3.0, 60_000, LADDER), 3, 5.0, 180.0, 80.0, 200.0)
+QUICK = Effort(0.3, 1, through.Size(1, 1.5, 20_000, LADDER[1:4]), 1, 1.5, 60.0, 0.0, 0.0)
 
 
 def main() -> int:
