@@ -1,8 +1,8 @@
-"""Nodes whose work on a message is a plain call: they need no change of task for one that comes alone."""
+"""Nodes whose work on a message is a plain call: it can be done in the task of the sender."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import trio
@@ -10,9 +10,8 @@ import trio
 from flowbus.clock import Clock
 from flowbus.counters import Counters
 from flowbus.custody import Custody, Delivery
-from flowbus.message import Message
+from flowbus.inbox import Item
 from flowbus.outlets import Outlets
-from flowbus.receipt import Receipt
 from flowbus.wire import Wire
 
 
@@ -36,8 +35,8 @@ class Sink(Protocol):
         ...
 
 
-class AloneInto:
-    """Puts a message that comes alone over one wire into a sink, in the task of its sender."""
+class Into:
+    """Puts what comes over one wire into a sink, in the task of its sender."""
 
     is_end = True
 
@@ -59,21 +58,24 @@ class AloneInto:
         self._clock = clock
         self._fail = fail
 
-    def carry(self, message: Message, receipt: Receipt) -> bool:
-        """Put the message into the sink; False if that cannot be now."""
-        if self._custody.is_careful or not self._sink.has_room():
-            return False
-        if self._outlets.error and self._outlets.overfull:
-            return False
-        delivery = self._custody.receive(message, receipt, self._wire)
-        self._counters.taken += 1
-        self._counters.last = self._clock.now() + self._clock.epoch
+    def carry(self, items: Sequence[Item]) -> int:
+        """Put messages into the sink while it has room; return how many."""
+        sink, custody = self._sink, self._custody
+        if custody.is_careful or not sink.has_room() or (self._outlets.error and self._outlets.overfull):
+            return 0
+        count = 0
         try:
-            self._sink.put(delivery)
-            self._sink.flush()
+            for message, receipt in items:
+                if count and not sink.has_room():
+                    break
+                count += 1
+                sink.put(custody.receive(message, receipt, self._wire))
+            sink.flush()
         except Exception as error:  # noqa: BLE001  it is judged where the node runs
             self._fail(error)
-        return True
+        self._counters.taken += count
+        self._counters.last = self._clock.now() + self._clock.epoch
+        return count
 
     async def hand_over(self) -> None:
         """There is nothing behind a sink."""
@@ -95,7 +97,7 @@ async def consume(
             scope.cancel()
 
         for wire in custody.wires:
-            wire.direct = AloneInto(sink, wire, custody, outlets, clock, fail)
+            wire.direct = Into(sink, wire, custody, outlets, clock, fail)
         try:
             while True:
                 for delivery in await take_many():

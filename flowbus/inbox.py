@@ -6,13 +6,13 @@ What a wire holds are items, a message with its receipt.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
-
-from trio.lowlevel import ParkingLot
 
 from flowbus.clock import Clock
 from flowbus.message import Message
 from flowbus.receipt import Receipt
+from flowbus.waitqueue import WaitQueue
 
 if TYPE_CHECKING:
     from flowbus.wire import Wire
@@ -28,8 +28,11 @@ class Direct(Protocol):
         """True for a sink."""
         ...
 
-    def carry(self, message: Message, receipt: Receipt) -> bool:
-        """Do the work for one message; False if that cannot be now."""
+    def carry(self, items: Sequence[Item]) -> int:
+        """Do the work for as many of ``items``, from the first, as can be now; return how many.
+
+        Who has something behind it takes all or none.
+        """
         ...
 
     async def hand_over(self) -> None:
@@ -46,7 +49,7 @@ class Inbox:
         self._clock = clock
         self.wires: list[Wire] = []
         self._ready: deque[Wire] = deque()
-        self._readers = ParkingLot()
+        self._readers = WaitQueue()
         self.watched = False
 
     @property
@@ -67,7 +70,7 @@ class Inbox:
 
     async def wait_change(self) -> None:
         """Return once something came to an empty wire, or while watched to any."""
-        await self._readers.park()
+        await self._readers.wait()
         self._clock.pulse = self._clock.now()
 
     def mark(self, wire: Wire) -> None:
@@ -75,7 +78,7 @@ class Inbox:
         if not wire.marked:
             wire.marked = True
             self._ready.append(wire)
-        self._readers.unpark()
+        self._readers.wake()
 
     async def take(self, limit: int | None = None) -> tuple[Wire, list[Item]]:
         """Return the backlog of the next wire in turn, at most ``limit`` items, never none.
@@ -90,6 +93,6 @@ class Inbox:
                     if wire.depth:
                         self.mark(wire)
                     elif self._ready:
-                        self._readers.unpark()
+                        self._readers.wake()
                     return wire, items
             await self.wait_change()

@@ -30,6 +30,7 @@ from flowbus.status import State, StatusCell
 from flowbus.wire import Wire
 
 ALONE = 100_000  # ns since the one before after which a message is said to come alone
+MANY = 16  # messages that are worth a call through all transforms of a segment
 
 _ids = iter(range(1, 1 << 62))
 next_id = _ids.__next__
@@ -154,9 +155,8 @@ class NodeIO:
         last, self._last_sent = self._last_sent, now
         if len(wires) != 1:
             await self._fan_out(wires, message, receipt)
-        elif now - last > ALONE and wires[0].carry_alone(message, receipt):
-            assert wires[0].direct is not None
-            await wires[0].direct.hand_over()
+        elif now - last > ALONE:
+            await wires[0].put_directly(((message, receipt),))
         elif not wires[0].put_nowait(message, receipt):
             await put_all([(wires[0], message, receipt)])
 
@@ -182,11 +182,14 @@ class NodeIO:
                 stamp(message, "time", moment)
             items.append((message, Receipt(line, now)))
         line.emitted += len(items)
-        if len(wires) == 1:
-            await wires[0].put_many(items)
-        else:
+        last, self._last_sent = self._last_sent, now
+        if len(wires) != 1:
             for message, receipt in items:
                 await self._fan_out(wires, message, receipt)
+        elif now - last > ALONE or len(items) >= MANY:
+            await wires[0].put_directly(items)
+        else:
+            await wires[0].put_many(items)
 
     async def _send_descendant(self, message: Message, outlet: str, ends: list[Delivery]) -> None:
         wires = self._outlets.wires(outlet)
@@ -266,8 +269,8 @@ class NodeIO:
     async def consume(self, sink: Sink) -> None:
         """Put every message into ``sink``, which ends it by and by; never returns.
 
-        For a node that hands messages on by a plain call, to a bounded buffer it has. One that
-        comes alone is put in the task of its sender: ``put`` and ``flush`` must not depend on it.
+        For a node that hands messages on by a plain call, to a bounded buffer it has. What comes
+        while it waits is put in the task of the sender: ``put`` and ``flush`` must not depend on it.
         """
         await consume(sink, self._custody, self._outlets, self._clock, self.take_many)
 

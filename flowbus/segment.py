@@ -61,8 +61,16 @@ class Outgoing:
             items, self.items = self.items, []
             direct = self.wire.direct
             # Into a sink only: from segment to segment the calls would nest without end.
-            if len(items) > 1 or direct is None or not direct.is_end or not self.wire.carry_alone(*items[0]):
+            if direct is not None and direct.is_end:
+                await self.wire.put_directly(items)
+            else:
                 await self.wire.put_many(items)
+
+    def force(self) -> None:
+        """Put on the wire what was collected, beyond its capacity if need be."""
+        for item in self.items:
+            self.wire.force(*item)
+        self.items = []
 
 
 def _refuse(fault: Fault, text: str) -> Callable[..., Result]:
@@ -247,36 +255,42 @@ class Segment:
         self.stages: list[Stage] = []  # the first is the head
         self.outgoing: list[Outgoing] = []
         self._clock = clock
+        self._chunk = 16  # messages that are carried through at once
 
     async def run(self) -> None:
         """Run for ever; only the end of the flow cancels it."""
-        head, clock = self.stages[0], self._clock
-        chunk = 16
+        clock = self._clock
         while True:
-            _, items = await self.inbox.take(chunk)
-            started = clock.now()
-            messages, receipts = zip(*items, strict=True)
-            head.run(messages, receipts)
-            self._note_time()
-            per_message = max(1, (clock.now() - started) // len(items))
+            _, items = await self.inbox.take(self._chunk)
+            self._carry_through(items)
             await self.hand_over()
-            # As many messages as two milliseconds allow, growing carefully.
-            chunk = max(1, min(CHUNK, 2 * chunk, SLICE // per_message))
             if clock.now() - clock.pulse > SLICE:
                 await clock.give_way()
 
-    def carry(self, message: Message, receipt: Receipt) -> bool:
-        """Carry one message through in the task of its sender, while this one has nothing to do.
+    def carry(self, items: Sequence[Item]) -> int:
+        """Carry messages through in the task of their sender, while this one has nothing to do.
 
-        When messages come one by one, a change of task costs more than all transforms together.
-        False if nothing was done because the way out is not free; else the sender has to wait for
-        :meth:`hand_over`, as this task would.
+        When they come one by one, a change of task costs more than all transforms together. 0 if
+        nothing was done because the way out is not free, or they are too many; else all of them,
+        and the sender has to wait for :meth:`hand_over`, as this task would.
         """
-        if self.behind or not all(out.wire.roomy for out in self.outgoing):
-            return False
-        self.stages[0].run((message,), (receipt,))
-        self._note_time()
-        return True
+        if len(items) > self._chunk or self.behind or not all(out.wire.roomy for out in self.outgoing):
+            return 0
+        self._carry_through(items)
+        return len(items)
+
+    def _carry_through(self, items: Sequence[Item]) -> None:
+        clock = self._clock
+        started = clock.now()
+        messages, receipts = zip(*items, strict=True)
+        self.stages[0].run(messages, receipts)
+        ended = clock.now()
+        moment = ended + clock.epoch
+        for stage in self.stages:
+            stage.counters.last = moment
+        # As many messages as two milliseconds allow, growing carefully.
+        per_message = max(1, (ended - started) // len(items))
+        self._chunk = max(1, min(CHUNK, 2 * self._chunk, SLICE // per_message))
 
     @property
     def behind(self) -> bool:
@@ -287,14 +301,16 @@ class Segment:
 
     async def hand_over(self) -> None:
         """Put what was computed on the wires that leave this segment, waiting for room."""
-        for out in self.outgoing:
-            if out.items:
-                await out.flush()
+        outgoing = iter(self.outgoing)
+        try:
+            for out in outgoing:
+                if out.items:
+                    await out.flush()
+        except BaseException:
+            # A sender whose node was cancelled meanwhile: nobody would come back for the others.
+            for out in outgoing:
+                out.force()
+            raise
         for stage in self.stages:
             if stage.outlets.error and stage.outlets.overfull:
                 await stage.outlets.wait_not_overfull()
-
-    def _note_time(self) -> None:
-        moment = self._clock.now() + self._clock.epoch
-        for stage in self.stages:
-            stage.counters.last = moment

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import trio
-from trio.lowlevel import ParkingLot
 
 from flowbus.clock import SECOND, Clock
 from flowbus.faults import WIRE_FULL, Fault
 from flowbus.inbox import Direct, Inbox, Item
 from flowbus.message import Message
 from flowbus.receipt import Receipt
+from flowbus.waitqueue import WaitQueue
 
 WhenFull = Literal["wait", "drop-oldest", "drop-newest", "reject"]
 Reject = Callable[[Message, Receipt, Fault, str], None]
@@ -34,7 +34,7 @@ class Wire:
     """One sender's queue into one node's inbox. ``ttl`` is in seconds, ``capacity`` in messages."""
 
     __slots__ = (
-        "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken", "_wanted",
+        "_alarm", "_due", "_on_reject", "_plain", "_queue", "_refusal", "_senders", "_taken",
         "_why_full", "capacity", "clock", "direct", "dropped", "high", "inbox", "marked", "name", "overflow",
         "ttl", "when_full",
     )  # fmt: skip
@@ -59,15 +59,13 @@ class Wire:
         self.when_full = when_full
         self.ttl = None if ttl is None else int(ttl * SECOND)
         self.marked = False
-        self.direct: Direct | None = None  # where a lone message may go without a change of task
+        self.direct: Direct | None = None  # who may work on what comes without a change of task
         self.dropped = 0
         self.overflow = 0  # how many of those because it was full
         self.high = 0
         self._taken = 0
         self._queue: deque[Item] = deque()
-        self._senders = ParkingLot()
-        # How much room each of them waits for, in the order in which they wait.
-        self._wanted: dict[trio.lowlevel.Task, int] = {}
+        self._senders = WaitQueue()  # each wants room for so many messages
         self._refusal: tuple[Fault, str] | None = None
         self._on_reject = on_reject
         self._why_full = why_full
@@ -117,16 +115,16 @@ class Wire:
             return True
         return self._put_guarded(message, receipt)
 
-    def carry_alone(self, message: Message, receipt: Receipt) -> bool:
-        """Have an idle reader do its work in the sender's task; False if that cannot be now.
-
-        The sender has to wait for the reader's ``hand_over`` then.
-        """
+    async def put_directly(self, items: Sequence[Item]) -> None:
+        """Take all of ``items`` in order; an idle reader does its work in the task of the sender."""
         direct = self.direct
-        if direct is None or not self._plain or not self.inbox.idle or not direct.carry(message, receipt):
-            return False
-        self._taken += 1
-        return True
+        if direct is not None and self._plain and self.inbox.idle and (count := direct.carry(items)):
+            self._taken += count
+            if count == len(items):
+                await direct.hand_over()
+                return
+            items = items[count:]
+        await self.put_many(items)
 
     async def put(self, message: Message, receipt: Receipt) -> None:
         """Take the message, waiting for room where the policy is to wait."""
@@ -134,7 +132,7 @@ class Wire:
             await self._wait_to_put(message, receipt, 1)
             self._let_senders_go_on()
 
-    async def put_many(self, items: list[Item]) -> None:
+    async def put_many(self, items: Sequence[Item]) -> None:
         """Take all of ``items`` in order; cheaper than one by one.
 
         The wire has them even if the wait for room is cancelled: they were received.
@@ -166,15 +164,7 @@ class Wire:
         Whoever was woken lets others go on when it is done: it may have left room to them.
         """
         while not self.put_nowait(message, receipt):
-            await self._park(wanted)
-
-    async def _park(self, wanted: int) -> None:
-        task = trio.lowlevel.current_task()
-        self._wanted[task] = wanted
-        try:
-            await self._senders.park()
-        finally:
-            self._wanted.pop(task, None)
+            await self._senders.wait(wanted)
 
     def force(self, message: Message, receipt: Receipt) -> None:
         """Take what cannot wait, beyond the capacity if need be."""
@@ -186,7 +176,7 @@ class Wire:
     async def wait_not_overfull(self) -> None:
         """Return once what was forced onto the wire fits its capacity."""
         while self.overfull:
-            await self._park(0)
+            await self._senders.wait()
 
     def _put_guarded(self, message: Message, receipt: Receipt) -> bool:
         if self._refusal is not None:
@@ -266,8 +256,7 @@ class Wire:
         self._queue.clear()
         for message, receipt in waiting:
             self._reject(message, receipt, fault, text)
-        self._senders.unpark_all()
-        self._wanted.clear()
+        self._senders.wake_all()
 
     def accept(self) -> None:
         """Take messages again after :meth:`refuse`."""
@@ -314,16 +303,8 @@ class Wire:
 
     def _let_senders_go_on(self) -> None:
         """Wake as many as there is room for: those who find none would only wait again."""
-        if not self._senders or not self.roomy:
-            return
-        room, count = self.capacity - len(self._queue), 0
-        for wanted in self._wanted.values():
-            if room <= 0:
-                break
-            room -= wanted
-            count += 1
-        for task in self._senders.unpark(count=count):
-            del self._wanted[task]
+        if self._senders and self.roomy:
+            self._senders.wake_for(self.capacity - len(self._queue))
 
     def _reject(self, message: Message, receipt: Receipt, fault: Fault, text: str) -> None:
         if self._on_reject is None:

@@ -54,9 +54,13 @@ class Buffer:
 buffer = Buffer()
 
 
+def fresh_buffer_now() -> None:
+    buffer.__init__()  # type: ignore[misc]
+
+
 @pytest.fixture(autouse=True)
 def fresh_buffer() -> None:
-    buffer.__init__()  # type: ignore[misc]
+    fresh_buffer_now()
 
 
 @io_node("buffered", outlets=())
@@ -94,6 +98,29 @@ async def test_alone_or_many_all_arrive_in_order() -> None:
             await flow.wait_settled()
             assert buffer.got == list(range(500))
             assert flow.report()["nodes"]["x"]["taken"] == 500
+
+
+async def test_a_sink_takes_of_a_batch_what_it_has_room_for_and_the_rest_follows() -> None:
+    @io_node("burst")
+    async def burst(config: Nothing, io: NodeIO) -> None:
+        await trio.sleep(0.01)  # until the sink waits
+        await io.send_many([Message(number) for number in range(10)])
+
+    @io_node("hoard", outlets=())
+    async def hoard(config: Nothing, io: NodeIO) -> None:
+        buffer.size = 100
+        await io.consume(buffer)
+
+    for sink, at_once in (("buffered", 4), ("hoard", 10)):
+        flow_file = {"nodes": {"in": {"type": "burst"}, "x": {"type": sink}}, "wires": [["in", "x"]]}
+        with trio.fail_after(10):
+            async with run_flow(flow_file, [burst, buffered, hoard]) as flow:
+                await flow.ended.wait()
+                assert buffer.got == list(range(10))
+                assert len(buffer.tasks) == (1 if at_once == 10 else 2)
+                report = flow.report()
+                assert (report["nodes"]["x"]["taken"], report["wires"][0]["passed"]) == (10, 10)
+        fresh_buffer_now()
 
 
 async def test_a_bug_in_the_sink_is_the_sinks() -> None:

@@ -110,6 +110,30 @@ async def test_a_split_waits_for_room_however_it_came(kind: str) -> None:
             assert all(wire["high"] <= 128 for wire in flow.report()["wires"])
 
 
+async def test_a_source_that_gives_up_waiting_leaves_nothing_behind_in_the_segment() -> None:
+    @io_node("impatient")
+    async def impatient(config: Nothing, io: NodeIO) -> None:
+        """Sends one message once the segment waits, and does not wait for room behind it."""
+        await trio.sleep(0.01)
+        with trio.move_on_after(0.05):
+            await io.send(Message(0))
+        await trio.sleep_forever()
+
+    value = {
+        "nodes": {
+            "source": {"type": "impatient"},
+            "split": {"type": "split-up", "times": 200},
+            "sink": {"type": "stuck"},
+            "other": {"type": "test-sink"},
+        },
+        "wires": [["source", "split"], ["split", "sink"], ["split", "other"]],
+    }
+    with trio.fail_after(10):
+        async with run_flow(value, [*TYPES, impatient], drain=0) as flow:
+            got = [(await flow.get("other")).payload for _ in range(200)]
+            assert got == list(range(200))
+
+
 async def test_a_stuck_error_branch_stops_the_source() -> None:
     value = {
         "nodes": {
