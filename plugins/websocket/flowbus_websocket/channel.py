@@ -28,10 +28,8 @@ from flowbus_websocket.protocol.assembly import Item
 from flowbus_websocket.protocol.decoder import Control, Ended, FrameDecoder
 from flowbus_websocket.protocol.encoder import PING, FrameEncoder
 from flowbus_websocket.protocol.extensions import Agreed
+from flowbus_websocket.reading import reader_of
 
-# Bytes taken from the system at a time: more make a message cheaper, up to what malloc (glibc) keeps in
-# its heap; from 128 KiB on each buffer is mapped anew.
-RECEIVE_BUFFER: Final = 120 << 10
 MAX_PONGS: Final = 256  # that wait to be sent; a peer that does not read them gets no more
 GRACE: Final = 1.0  # seconds in which the receiver reads on after sending has failed
 
@@ -76,7 +74,7 @@ class Channel:
         self._urgent: list[bytes] = []
         self._outbox = Outbox()
         self._wake = trio.Event()
-        self._receiving: trio.CancelScope | None = None
+        self._reader = reader_of(stream)
         self._paused: trio.Event | None = None
         self._broken: ConnectionEnded | None = None
         self._torn = False  # a frame may have been sent in part
@@ -110,19 +108,15 @@ class Channel:
         while data is None:
             if self._paused is not None:
                 await self._paused.wait()
+                self.alive.heard(trio.current_time())
             if self._decoder.more:
                 return b""
-            self.alive.heard(trio.current_time())
-            try:
-                with trio.CancelScope() as self._receiving:
-                    if self._broken is None:
-                        data = bytes(await self._stream.receive_some(RECEIVE_BUFFER))
-            except BROKEN as error:
-                raise self._broken or lost(error) from error
-            finally:
-                self._receiving = None
             if self._broken is not None:
                 raise self._broken
+            try:
+                data = await self._reader.read()
+            except BROKEN as error:
+                raise self._broken or lost(error) from error
         if not data:
             raise hung_up()
         self.alive.heard(trio.current_time())
@@ -133,8 +127,7 @@ class Channel:
         """Read nothing more until :meth:`resume`; keep-alive is suspended meanwhile."""
         if self._paused is None:
             self._paused = trio.Event()
-            if self._receiving is not None:
-                self._receiving.cancel()
+            self._reader.hold()
 
     def resume(self) -> None:
         """Read on."""
@@ -208,8 +201,7 @@ class Channel:
         if self._broken is None:
             self._broken = ended
         self.resume()
-        if self._receiving is not None:
-            self._receiving.cancel()
+        self._reader.wake()
 
     def ping(self, payload: bytes) -> trio.Event:
         """Have :meth:`attend` send a Ping of at most 125 bytes; the event is set by its answer."""
@@ -241,7 +233,7 @@ class Channel:
         try:
             await self._stream.send_all(data)
         except BROKEN as error:
-            raise lost(error) from error
+            raise self._broken or lost(error) from error
         self._torn = False
         self.bytes_out += len(data)
 
@@ -252,7 +244,8 @@ class Channel:
 
         Returns the time, of trio's clock, at which to call it again.
         """
-        step = self.alive.step(trio.current_time(), reading=self._receiving is not None)
+        reading = self._reader.waiting and self._paused is None
+        step = self.alive.step(trio.current_time(), reading=reading)
         if step == "ping":
             self._urge(self.encoder.ping())
         elif step == "lost":
@@ -326,15 +319,15 @@ class Channel:
     async def _wait_for_close(self) -> None:
         """Read on, into nothing, until the peer's Close frame or the end of the stream."""
         while self._decoder.end is None:
-            data = b""
+            data: bytes | None = b""
             if not self._decoder.more:
                 try:
-                    data = bytes(await self._stream.receive_some(RECEIVE_BUFFER))
+                    data = await self._reader.read()
                 except BROKEN:
                     return
-                if not data:
+                if data == b"":
                     return
-            self._decoder.receive(data)
+            self._decoder.receive(data or b"")
             self._decoder.controls.clear()
         if self.encoder.masked:
             await drain(self._stream)

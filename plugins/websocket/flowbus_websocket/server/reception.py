@@ -14,10 +14,10 @@ import trio
 from flowbus import Lost
 from flowbus_websocket.dial import deadline_in, reason_of_tls, tls_fault_of
 from flowbus_websocket.faults import named
+from flowbus_websocket.pace import PacedStream
 from flowbus_websocket.server.access import Access
 from flowbus_websocket.server.client import Caller, Client
 from flowbus_websocket.server.handshakes import Handshakes, Turn
-from flowbus_websocket.server.pace import PacedStream
 from flowbus_websocket.server.rules import Rules
 from flowbus_websocket.server.sockets import host_in, local_of, remote_of
 from flowbus_websocket.welcome import Decision, answer, read_request
