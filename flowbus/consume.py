@@ -39,6 +39,7 @@ class Into:
     """Puts what comes over one wire into a sink, in the task of its sender."""
 
     is_end = True
+    behind = False
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ from flowbus.wire import Wire
 
 STRIKES = 5
 MANY = 1024
+_FEW = 8
 _OWN_REFERENCES = 4
 
 
@@ -159,9 +160,9 @@ class Custody:
 
     def _forget_ended(self) -> None:
         held = self._held
-        # Mostly all have ended: one pass in a comprehension is fastest. It is also made when there are
-        # many, since one that stays open must not keep those behind it that have ended.
-        if held[-1]._receipt is None or len(held) > self._many:
+        # Mostly all have ended: one pass in a comprehension is fastest, unless there are but a few. It is
+        # also made when there are many: one that stays open must not keep those behind it that have ended.
+        if (held[-1]._receipt is None and len(held) > _FEW) or len(held) > self._many:
             still = [delivery for delivery in held if delivery._receipt is not None]
             held.clear()
             held.extend(still)

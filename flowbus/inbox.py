@@ -28,10 +28,15 @@ class Direct(Protocol):
         """True for a sink."""
         ...
 
+    @property
+    def behind(self) -> bool:
+        """True while something that was computed has not found its place; never for a sink."""
+        ...
+
     def carry(self, items: Sequence[Item]) -> int:
         """Do the work for as many of ``items``, from the first, as can be now; return how many.
 
-        Who has something behind it takes all or none.
+        Who is no sink takes all or none.
         """
         ...
 

@@ -156,7 +156,9 @@ class NodeIO:
         if len(wires) != 1:
             await self._fan_out(wires, message, receipt)
         elif now - last > ALONE:
-            await wires[0].put_directly(((message, receipt),))
+            wire = wires[0]
+            if (rest := wire.carry(((message, receipt),))) or wire.behind:
+                await wire.settle(rest)
         elif not wires[0].put_nowait(message, receipt):
             await put_all([(wires[0], message, receipt)])
 
@@ -187,7 +189,9 @@ class NodeIO:
             for message, receipt in items:
                 await self._fan_out(wires, message, receipt)
         elif now - last > ALONE or len(items) >= MANY:
-            await wires[0].put_directly(items)
+            wire = wires[0]
+            if (rest := wire.carry(items)) or wire.behind:
+                await wire.settle(rest)
         else:
             await wires[0].put_many(items)
 

@@ -55,16 +55,18 @@ class Outgoing:
         """Remember messages until the chunk is through."""
         self.items.extend(zip(messages, receipts, strict=True))
 
+    def pass_on(self) -> bool:
+        """Have a sink that waits take what was collected; True if nothing is left of it."""
+        direct = self.wire.direct
+        # Into a sink only: from segment to segment the calls would nest without end.
+        if direct is not None and direct.is_end:
+            self.items = [*self.wire.carry(self.items)]
+        return not self.items
+
     async def flush(self) -> None:
         """Put on the wire what was collected."""
-        if self.items:
-            items, self.items = self.items, []
-            direct = self.wire.direct
-            # Into a sink only: from segment to segment the calls would nest without end.
-            if direct is not None and direct.is_end:
-                await self.wire.put_directly(items)
-            else:
-                await self.wire.put_many(items)
+        items, self.items = self.items, []
+        await self.wire.put_many(items)
 
     def force(self) -> None:
         """Put on the wire what was collected, beyond its capacity if need be."""
@@ -254,16 +256,20 @@ class Segment:
         self.inbox = inbox
         self.stages: list[Stage] = []  # the first is the head
         self.outgoing: list[Outgoing] = []
+        self.behind = False
+        self._errors: list[Outlets] = []  # those whose error branch is wired
         self._clock = clock
         self._chunk = 16  # messages that are carried through at once
 
     async def run(self) -> None:
         """Run for ever; only the end of the flow cancels it."""
         clock = self._clock
+        self._errors = [stage.outlets for stage in self.stages if stage.outlets.error]
         while True:
             _, items = await self.inbox.take(self._chunk)
             self._carry_through(items)
-            await self.hand_over()
+            if self.behind:
+                await self.hand_over()
             if clock.now() - clock.pulse > SLICE:
                 await clock.give_way()
 
@@ -274,8 +280,11 @@ class Segment:
         nothing was done because the way out is not free, or they are too many; else all of them,
         and the sender has to wait for :meth:`hand_over`, as this task would.
         """
-        if len(items) > self._chunk or self.behind or not all(out.wire.roomy for out in self.outgoing):
+        if self.behind or len(items) > self._chunk:
             return 0
+        for out in self.outgoing:
+            if not out.wire.roomy:
+                return 0
         self._carry_through(items)
         return len(items)
 
@@ -291,13 +300,13 @@ class Segment:
         # As many messages as two milliseconds allow, growing carefully.
         per_message = max(1, (ended - started) // len(items))
         self._chunk = max(1, min(CHUNK, 2 * self._chunk, SLICE // per_message))
+        self.behind = self._is_overfull()
+        for out in self.outgoing:
+            if out.items and not out.pass_on():
+                self.behind = True
 
-    @property
-    def behind(self) -> bool:
-        """True while something that was computed has not found its place on a wire."""
-        return any(out.items for out in self.outgoing) or any(
-            stage.outlets.error and stage.outlets.overfull for stage in self.stages
-        )
+    def _is_overfull(self) -> bool:
+        return bool(self._errors) and any(outlets.overfull for outlets in self._errors)
 
     async def hand_over(self) -> None:
         """Put what was computed on the wires that leave this segment, waiting for room."""
@@ -311,6 +320,8 @@ class Segment:
             for out in outgoing:
                 out.force()
             raise
-        for stage in self.stages:
-            if stage.outlets.error and stage.outlets.overfull:
-                await stage.outlets.wait_not_overfull()
+        finally:
+            self.behind = self._is_overfull()
+        for outlets in self._errors:
+            await outlets.wait_not_overfull()
+        self.behind = False

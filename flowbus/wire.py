@@ -115,16 +115,29 @@ class Wire:
             return True
         return self._put_guarded(message, receipt)
 
-    async def put_directly(self, items: Sequence[Item]) -> None:
-        """Take all of ``items`` in order; an idle reader does its work in the task of the sender."""
+    def carry(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Have an idle reader do its work in the task of the sender; return the items that are left.
+
+        The sender then has to wait for :meth:`settle`, unless there are none and nothing is ``behind``.
+        """
         direct = self.direct
-        if direct is not None and self._plain and self.inbox.idle and (count := direct.carry(items)):
-            self._taken += count
-            if count == len(items):
-                await direct.hand_over()
-                return
-            items = items[count:]
-        await self.put_many(items)
+        if direct is None or not self._plain or not self.inbox.idle:
+            return items
+        count = direct.carry(items)
+        self._taken += count
+        return items[count:] if count < len(items) else ()
+
+    @property
+    def behind(self) -> bool:
+        """True while something that the reader has computed has not found its place."""
+        return self.direct is not None and self.direct.behind
+
+    async def settle(self, rest: Sequence[Item]) -> None:
+        """Take what :meth:`carry` has left, or wait until what came of it has found its place."""
+        if rest:
+            await self.put_many(rest)
+        elif self.direct is not None:
+            await self.direct.hand_over()
 
     async def put(self, message: Message, receipt: Receipt) -> None:
         """Take the message, waiting for room where the policy is to wait."""

@@ -15,6 +15,7 @@ from flowbus_mqtt.protocol.properties import decode_properties
 
 Decode = Callable[[bytes], Any] | None
 
+_BINARY: Final = (bytes, bytearray, memoryview)
 _SHOWN: Final = ("content_type", "response_topic", "correlation_data", "message_expiry_interval")
 
 
@@ -25,7 +26,7 @@ def encode_payload(payload: Any) -> bytes:
     try:
         if isinstance(payload, str):
             return payload.encode()
-        if isinstance(payload, bytes | bytearray | memoryview):
+        if isinstance(payload, _BINARY):
             return bytes(payload)
         return orjson.dumps(payload)
     except (TypeError, ValueError, RecursionError) as error:

@@ -13,6 +13,8 @@ def encode_varint(value: int) -> bytes:
     """Encode 0 to 268,435,455; ValueError outside."""
     if 0 <= value < 128:
         return bytes((value,))
+    if 0 < value < 16_384:
+        return bytes((value & 127 | 128, value >> 7))
     if not 0 <= value <= MAX:
         raise ValueError(f"{value} does not fit a variable byte integer (0 to {MAX})")
     out = bytearray()
