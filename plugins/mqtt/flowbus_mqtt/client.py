@@ -12,7 +12,6 @@ The rules:
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol
@@ -32,6 +31,7 @@ from flowbus_mqtt.engine import (
     Refused,
 )
 from flowbus_mqtt.outgoing import Outgoing
+from flowbus_mqtt.plain import read, write_now
 from flowbus_mqtt.protocol.errors import ProtocolError
 from flowbus_mqtt.protocol.packets import Kind, Puback, Publish
 from flowbus_mqtt.settings import Limits, Settings
@@ -60,16 +60,6 @@ class Receiver(Protocol):
 
     def tick(self, now: float) -> None:
         """Look at the clock: called several times a keepalive, with trio's time."""
-
-
-def write_now(stream: Stream, data: bytes) -> int:
-    """Hand bytes to the operating system without waiting; return how many it took, 0 if it cannot."""
-    if not isinstance(stream, trio.SocketStream):
-        return 0  # TLS has a state of its own
-    try:
-        return os.write(stream.socket.fileno(), data)
-    except OSError:  # the buffer is full, or the socket broken: the writer will find out
-        return 0
 
 
 class Client:
@@ -166,11 +156,11 @@ class Client:
         while True:
             if self.receiver is not None and self.receiver.is_full():
                 await self._pause(self.receiver)
-            data = await stream.receive_some(_CHUNK)
+            data = await read(stream, _CHUNK)
             self._heard = trio.current_time()
             if not data:
                 raise broken(self.address, None, "the session")
-            self._dispatch(receive(bytes(data)))
+            self._dispatch(receive(data))
 
     async def _pause(self, receiver: Receiver) -> None:
         self._paused = True
