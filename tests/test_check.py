@@ -321,7 +321,7 @@ def test_references_that_fail_are_reported_at_their_place(registry: Registry) ->
 def test_files_that_options_name_are_looked_at(registry: Registry) -> None:
     flow = changed("connections/line/tls", {"ca": "no-such-ca.pem"})
     (found,) = errors(flow, registry)
-    assert found.startswith("connections.line.tls: tls.ca: cannot read the file")
+    assert found.startswith("connections.line.tls.ca: cannot read the file")
 
 
 class Filed(Config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import ssl
 from collections.abc import Iterator
 
@@ -211,12 +212,22 @@ _REASONS = (
 )
 
 
+#: The option that a text is about; in ``tls.sni["name"].cert`` that is ``sni``, and the text says the rest.
+_OPTION = re.compile(r'tls\.(?P<option>\w+)(?:: |(?=\["))')
+
+
 class TLSConfigError(ConfigError):
-    """TLS options that cannot be used; ``kind`` is the fault's name without ``<domain>.tls_``."""
+    """TLS options that cannot be used; ``kind`` is the fault's name without ``<domain>.tls_``.
+
+    A text that begins with an option (``tls.ciphers: ...``) lets ``flowbus check`` point at it.
+    """
 
     def __init__(self, kind: str, text: str) -> None:
-        self.kind = kind
         super().__init__(text)
+        self.kind = kind
+        if place := _OPTION.match(text):
+            self.option = place["option"]
+            self.text = text[place.end() :]
 
 
 class TLSRefusedError(ssl.SSLError):

@@ -46,7 +46,7 @@ def problems(folder: Path, options: dict[str, Any], kind: str = "client") -> lis
         ),
         (
             {"url": "wss://h", "tls": {"ciphers": "ROT13"}},
-            ":8:8: nodes.ws.tls: tls.ciphers: \"ROT13\" names no cipher suite that is known here",
+            ":9:12: nodes.ws.tls.ciphers: \"ROT13\" names no cipher suite that is known here",
         ),
         ({"url": "ws://h", "keepalive_interval": -1}, ":8:23: nodes.ws.keepalive_interval: must be at least 0, got the number -1"),
     ],
