@@ -102,6 +102,7 @@ class Stage:
         self.targets: dict[str, tuple[Target, ...]] = dict.fromkeys(outlets.by_name, ())
         self._decode = decode
         self._clock = clock
+        self._now = clock.now
         self._well_after = 0  # when a degraded state ends
         self._config: Config | None = None
         self._function: Callable[..., Result] = _refuse(CONFIG, "not started yet")
@@ -112,10 +113,15 @@ class Stage:
 
     def run(self, messages: Messages, receipts: Receipts) -> None:
         """Carry a chunk through this transform and everything behind it."""
-        started = self._clock.now()
+        now, counters = self._now, self.counters
+        started = now()
         results = self._call_all(messages, receipts)
+        took = now() - started
+        counters.taken += len(messages)
+        counters.busy += took
+        if took > BLOCKED:
+            self._held_up(len(messages), took)
         kinds = set(map(type, results))
-        self._account(len(messages), self._clock.now() - started)
         if len(kinds) == 1 and Message in kinds:
             self._forward("out", results, receipts)
         else:
@@ -182,14 +188,10 @@ class Stage:
             self._well_after = 0
             self.cell.set(State.RUNNING)
 
-    def _account(self, count: int, took: int) -> None:
-        counters = self.counters
-        counters.taken += count
-        counters.busy += took
-        if took > BLOCKED:
-            text = f"{took / SECOND:.1f} s for {count} messages"
-            self.outlets.faults.note(BLOCKED_LOOP, text)
-            self.degrade(BLOCKED_LOOP.code, text)
+    def _held_up(self, count: int, took: int) -> None:
+        text = f"{took / SECOND:.1f} s for {count} messages"
+        self.outlets.faults.note(BLOCKED_LOOP, text)
+        self.degrade(BLOCKED_LOOP.code, text)
 
     def _forward(self, outlet: str, messages: Messages, receipts: Receipts) -> None:
         self.counters.results += len(messages)
