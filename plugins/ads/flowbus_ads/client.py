@@ -19,8 +19,11 @@ from flowbus_ads.link import AmsLink, Nobody
 from flowbus_ads.protocol import commands, sums
 from flowbus_ads.protocol.address import ams_address, parse_net_id
 from flowbus_ads.protocol.constants import STALE_HANDLE, AdsState, Command, Group
+from flowbus_ads.protocol.codecs import Codec
 from flowbus_ads.protocol.errors import DecodeError, EncodeError
+from flowbus_ads.protocol.structures import StructCodec
 from flowbus_ads.protocol.symbols import SymbolEntry, parse_table, parse_upload_info
+from flowbus_ads.protocol.typetable import TypeTable
 from flowbus_ads.subscriptions import Deliver, Subscription, Terms
 from flowbus_ads.symbols import Symbol, SymbolTable
 from flowbus_ads.target import Target
@@ -77,6 +80,7 @@ class AdsClient:
         source_net_id: str | None = None,
         source_port: int | None = None,
         encoding: str = "cp1252",
+        enum_names: bool = False,
     ) -> None:
         own = parse_net_id(source_net_id) if source_net_id else link.net_id
         source = ams_address(own, source_port or link.new_port())
@@ -86,7 +90,7 @@ class AdsClient:
         self.renewals = 0
         self.on_state: Callable[[], None] = lambda: None
         self._link, self._heartbeat = link, heartbeat
-        self._symbols = SymbolTable(self.target, encoding)
+        self._symbols = SymbolTable(self.target, encoding, enum_names=enum_names)
         self._subscriptions: list[Subscription] = []
         self._stale = trio.Event()
 
@@ -123,17 +127,28 @@ class AdsClient:
     async def prepare(self, values: Mapping[Key, Any]) -> PreparedWrite:
         """Find the symbols and encode the values of a write; nothing is written yet.
 
+        An object that has some members of a structure writes those, each by its own name: what it
+        does not name is not touched, and nothing is read to fill it up.
+
         Raises Rejected when a symbol does not exist or a value does not fit, Lost.
         """
-        found: Mapping[Key, Any] = {key: self._symbols.get(key) for key in values}
-        if None in found.values():
-            found = await self._symbols.find_all(values)
         parts: list[tuple[Symbol, bytes]] = []
-        for key, value in values.items():
-            symbol = found[key]
-            if isinstance(symbol, Rejected):
-                raise symbol
-            parts.append((symbol, _encoded(symbol, value)))
+        left = values
+        while left:
+            found: Mapping[Key, Any] = {key: self._symbols.get(key) for key in left}
+            if None in found.values():
+                found = await self._symbols.find_all(left)
+            members: dict[Key, Any] = {}
+            for key, value in left.items():
+                symbol = found[key]
+                if isinstance(symbol, Rejected):
+                    raise symbol
+                some = _some_members(symbol, value)
+                if some:
+                    members |= some
+                else:
+                    parts.append((symbol, _encoded(symbol, value)))
+            left = members
         self._link.check()
         return PreparedWrite(self.target, self._symbols, parts)
 
@@ -207,6 +222,11 @@ class AdsClient:
             info = parse_upload_info(await self.target.read(Group.SYM_UPLOAD_INFO, 0, 8))
             table = await self.target.read(Group.SYM_UPLOAD, 0, info.symbol_bytes)
             return list(parse_table(table, info.symbols))
+
+    async def types(self) -> TypeTable:
+        """Return the types that the program declares; kept until the symbol version changes."""
+        with understood("data type upload"):
+            return await self._symbols.load_types()
 
     # ---- keeping it alive
 
@@ -287,6 +307,35 @@ class AdsClient:
             )
         except Lost:
             return
+
+
+def _some_members(symbol: Symbol, value: Any) -> dict[Key, Any]:
+    """Return the members that ``value`` gives of a structure, where it does not give all of them."""
+    codec = symbol.codec
+    if not isinstance(codec, StructCodec) or not isinstance(symbol.key, str):
+        return {}
+    try:
+        given = codec.named(value)
+    except EncodeError as error:
+        raise Rejected(faults.BAD_VALUE, f"{symbol.name}: {error}") from None
+    if not given:
+        raise Rejected(faults.BAD_VALUE, f"{symbol.name}: the object names no member")
+    some: dict[Key, Any] = {f"{symbol.key}.{name}": part for name, part in given.items()}
+    return some if _is_partial(codec, given) else {}
+
+
+def _is_partial(codec: Codec, value: Any) -> bool:
+    """Tell whether a member is missing, at any depth but that of an array's elements."""
+    if not isinstance(codec, StructCodec) or not isinstance(value, Mapping):
+        return False
+    try:
+        given = codec.named(value)
+    except EncodeError:
+        return False  # encoding it says why
+    members = codec.members
+    return len(given) < len(members) or any(
+        _is_partial(members[name].codec, part) for name, part in given.items()
+    )
 
 
 def _encoded(symbol: Symbol, value: Any) -> bytes:

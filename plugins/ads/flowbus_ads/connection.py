@@ -50,6 +50,12 @@ class AdsConfig(Config):
     encoding: Annotated[
         Literal["cp1252", "utf-8"], Meta(description="How a STRING's bytes are read and written.")
     ] = "cp1252"
+    enums: Annotated[
+        Literal["number", "name"],
+        Meta(
+            description="What an enumeration is in a payload that is read; a write takes both."
+        ),
+    ] = "number"
 
     def __post_init__(self) -> None:
         for net_id in (self.net_id, self.source_net_id):
@@ -76,6 +82,7 @@ async def ads(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AdsClient]:
         link, net_id, config.port,
         timeout=config.timeout, heartbeat=config.heartbeat, encoding=config.encoding,
         source_net_id=config.source_net_id, source_port=config.source_port,
+        enum_names=config.enums == "name",
     )  # fmt: skip
     await client.start()
     where = f"{net_id}:{config.port} at {link.place}"

@@ -95,7 +95,7 @@ class PlcServer:
 
     def burst(self, count: int) -> None:
         """Send ``count`` samples of every notification at once."""
-        self._send(self.plc.notes.burst(self.plc.memory, _filetime(), count))
+        self._send(self.plc.notes.burst(self.plc, _filetime(), count))
 
     # ---- clients
 
@@ -173,7 +173,7 @@ class PlcServer:
             if self.plc.state == AdsState.RUN:
                 for behaviour in self._behaviours:
                     behaviour.move(now - start)
-            self._send(self.plc.notes.due(self.plc.memory, now, _filetime()))
+            self._send(self.plc.notes.due(self.plc, now, _filetime()))
             next_turn = max(next_turn + self._cycle, trio.current_time())
             await trio.sleep_until(next_turn)
 

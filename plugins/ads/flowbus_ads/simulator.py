@@ -14,6 +14,7 @@ from flowbus_ads.link import default_net_id
 from flowbus_ads.plc.behaviours import Behaviour, SymbolOptions
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.memory import PlcMemory
+from flowbus_ads.plc.typedefs import Program, TypeOptions
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.protocol.constants import PORT, AdsState
 from flowbus_ads.protocol.errors import EncodeError
@@ -42,6 +43,10 @@ class AdsSimulator(Config):
     symbols: Annotated[
         dict[str, SymbolOptions], Meta(description="Symbols by name: type, value and behaviour.")
     ] = field(default_factory=dict)
+    types: Annotated[
+        dict[str, TypeOptions],
+        Meta(description="Types that the program declares, by name: structures, enumerations, aliases."),
+    ] = field(default_factory=dict)
     cycle: Annotated[
         float,
         Meta(
@@ -59,10 +64,10 @@ class AdsSimulator(Config):
 
 def build_plc(config: AdsSimulator) -> tuple[SimulatedPlc, list[Behaviour]]:
     """Return the device of a configuration. Raises ValueError naming the symbol that is wrong."""
-    memory = PlcMemory()
+    memory = PlcMemory(Program(config.types))
     for name, options in config.symbols.items():
         try:
-            memory.add(name, options.type, options.value, options.comment)
+            memory.add(name, options.type, options.value, options.comment, options.attributes)
         except ValueError as error:
             raise ValueError(f"symbol {name}: {error}") from None
     behaviours: list[Behaviour] = []

@@ -15,11 +15,14 @@ from flowbus_ads.protocol import commands, sums
 from flowbus_ads.protocol.codecs import Codec
 from flowbus_ads.protocol.constants import UNSUPPORTED, ErrorCode, Group
 from flowbus_ads.protocol.errors import UnsupportedTypeError
-from flowbus_ads.protocol.symbols import SymbolEntry, parse_entry
+from flowbus_ads.protocol.symbols import SymbolEntry, parse_entry, parse_upload_info
+from flowbus_ads.protocol.typeentries import TypeEntry, parse_types
 from flowbus_ads.protocol.types import codec_for, codec_of_entry
+from flowbus_ads.protocol.typetable import TypeTable
 from flowbus_ads.target import Target
 
 _NAMES_A_REQUEST: Final = 200
+_INFO_ROOM: Final = 24
 _ENTRY_ROOM: Final = 1024
 _MOST_ENTRY_ROOM: Final = 0xFFFF
 
@@ -52,9 +55,10 @@ Found = Symbol | Rejected
 class SymbolTable:
     """Symbols by key, for one target."""
 
-    def __init__(self, target: Target, encoding: str) -> None:
-        self._target, self._encoding = target, encoding
+    def __init__(self, target: Target, encoding: str, *, enum_names: bool = False) -> None:
+        self._target, self._encoding, self._enum_names = target, encoding, enum_names
         self._known: dict[Key, Symbol] = {}
+        self._types: TypeTable | None = None
         self._asking = trio.Lock()
 
     def get(self, key: Key) -> Symbol | None:
@@ -69,6 +73,7 @@ class SymbolTable:
     def forget_all(self) -> None:
         """Ask anew for every name."""
         self._known = {key: s for key, s in self._known.items() if not s.by_handle}
+        self._types = None
 
     def handles(self) -> list[int]:
         """Return the handles that the target holds for this client."""
@@ -123,8 +128,24 @@ class SymbolTable:
                     await self._target.read_write_many([(*item[:2], _MOST_ENTRY_ROOM, item[3])])
                 )[0]
             with understood(f"symbol {name}"):
+                if isinstance(entry, bytes) and self._types is None:
+                    await self._look_up_type(parse_entry(entry)[0])
                 found[name] = self._made(name, entry, handle)
         return found
+
+    async def _look_up_type(self, entry: SymbolEntry) -> None:
+        """Load the types of the program once one is wanted whose name does not say what it is."""
+        try:
+            codec_for(entry.type_name, self._encoding)
+        except UnsupportedTypeError:
+            await self.load_types()
+
+    async def load_types(self) -> TypeTable:
+        """Return the types that the program declares, none where the target does not tell."""
+        if self._types is None:
+            entries = await upload_types(self._target)
+            self._types = TypeTable(entries, self._encoding, by_name=self._enum_names)
+        return self._types
 
     def _made(self, name: str, entry: bytes | Refusal, handle: bytes | Refusal) -> Found:
         if (
@@ -142,7 +163,7 @@ class SymbolTable:
     def _known_as(self, name: str, data: bytes, handle: int | None) -> Found:
         entry, _ = parse_entry(data)
         try:
-            codec = codec_of_entry(entry.type_name, entry.size, entry.type_id, self._encoding)
+            codec = self._codec(entry)
         except UnsupportedTypeError as error:
             return Rejected(faults.UNSUPPORTED_TYPE, f"symbol {name}: {error}")
         group, offset = (
@@ -150,3 +171,20 @@ class SymbolTable:
         )
         symbol = self._known[name] = Symbol(name, group, offset, codec, entry)
         return symbol
+
+    def _codec(self, entry: SymbolEntry) -> Codec:
+        if self._types is not None:
+            return self._types.codec(entry.type_name, entry.size, entry.type_id)
+        return codec_of_entry(entry.type_name, entry.size, entry.type_id, self._encoding)
+
+
+async def upload_types(target: Target) -> list[TypeEntry]:
+    """Return every type that the program declares; none where the target has no such table."""
+    try:
+        info = parse_upload_info(await target.read(Group.SYM_UPLOAD_INFO2, 0, _INFO_ROOM))
+        if not info.datatype_bytes:
+            return []
+        table = await target.read(Group.DATATYPE_UPLOAD, 0, info.datatype_bytes)
+    except AdsError:  # an older or smaller device, which tells of its symbols only
+        return []
+    return list(parse_types(table, info.datatypes))

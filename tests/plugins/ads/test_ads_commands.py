@@ -16,6 +16,7 @@ from flowbus_ads.protocol.notifications import (
 )
 from flowbus_ads.protocol.symbols import (
     SymbolEntry,
+    SymbolFlag,
     UploadInfo,
     encode_entry,
     encode_upload_info,
@@ -23,6 +24,7 @@ from flowbus_ads.protocol.symbols import (
     parse_table,
     parse_upload_info,
 )
+from flowbus_ads.protocol.typeentries import Bound
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,11 +125,19 @@ def test_filetime() -> None:
     assert filetime_to_ns(ns_to_filetime(1_700_000_000_123_456_700)) == 1_700_000_000_123_456_700
 
 
-@given(NAME, NAME, NAME, U32, U32, U32, U32, U32)
+ATTRIBUTES = st.lists(st.tuples(NAME, NAME), max_size=3).map(tuple)
+BOUNDS = st.lists(st.builds(Bound, st.integers(-(2**31), 2**31 - 1), U32), max_size=3).map(tuple)
+
+
+@given(NAME, NAME, NAME, U32, U32, U32, U32, st.integers(0, 0xFF7), BOUNDS, ATTRIBUTES)
 def test_symbol_entry(
-    name: str, kind: str, comment: str, group: int, offset: int, size: int, type_id: int, flags: int
-) -> None:
-    entry = SymbolEntry(name, kind, group, offset, size, type_id, flags, comment)
+    name: str, kind: str, comment: str, group: int, offset: int, size: int, type_id: int, flags: int,
+    bounds: tuple[Bound, ...], attributes: tuple[tuple[str, str], ...],
+) -> None:  # fmt: skip
+    flags = flags & ~SymbolFlag.GUID | (SymbolFlag.ATTRIBUTES if attributes else 0)
+    entry = SymbolEntry(
+        name, kind, group, offset, size, type_id, flags, comment, bounds, attributes
+    )
     data = encode_entry(entry)
     assert parse_entry(data) == (entry, len(data))
     assert list(parse_table(data * 3, 3)) == [entry] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flowbus_ads.protocol.typeentries import parse_type, parse_types
 from flowbus_ads.plc.behaviours import Behaviour, SymbolOptions
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.memory import PlcMemory
@@ -144,10 +145,19 @@ def test_symbol_information_and_upload(plc: SimulatedPlc) -> None:
     entry, _ = parse_entry(data)
     assert (result, entry.type_name, entry.size) == (0, "ARRAY [-1..2] OF INT", 8)
     info = parse_upload_info(read(plc, Group.SYM_UPLOAD_INFO2, 0, 1024)[1])
-    assert info == parse_upload_info(read(plc, Group.SYM_UPLOAD_INFO, 0, 8)[1])
+    short = parse_upload_info(read(plc, Group.SYM_UPLOAD_INFO, 0, 8)[1])
+    assert (info.symbols, info.symbol_bytes) == (short.symbols, short.symbol_bytes)
     table = read(plc, Group.SYM_UPLOAD, 0, info.symbol_bytes)[1]
     names = [entry.name for entry in parse_table(table, info.symbols)]
     assert names == [place.name for place in plc.memory]
+    types = read(plc, Group.DATATYPE_UPLOAD, 0, info.datatype_bytes)[1]
+    declared = {entry.name: entry for entry in parse_types(types, info.datatypes)}
+    array = declared["ARRAY [-1..2] OF INT"]
+    assert (array.type_name, array.size, array.bounds) == ("INT", 8, ((-1, 4),))
+    result, data = both(plc, Group.DATATYPE_BY_NAME, 0, 1000, b"array [-1..2] of int\0")
+    assert (result, parse_type(data)[0]) == (0, array)
+    assert both(plc, Group.DATATYPE_BY_NAME, 0, 1000, b"NOPE\0") == (0x710, b"")
+    assert both(plc, Group.DATATYPE_BY_NAME, 0, 10, b"INT\0") == (0x705, b"")
 
 
 @pytest.mark.parametrize(

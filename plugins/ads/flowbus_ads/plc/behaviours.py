@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import pi, sin
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from flowbus import Config
 from flowbus_ads.plc.memory import Place, PlcMemory
@@ -19,7 +19,7 @@ class SymbolOptions(Config):
     """A symbol of the simulated PLC."""
 
     type: Annotated[
-        str, Meta(description="PLC type, such as INT, STRING(20) or ARRAY [1..3] OF REAL.")
+        str, Meta(description="PLC type, such as INT, STRING(20), ARRAY [1..3] OF REAL, or one of `types`.")
     ]
     value: Annotated[
         Any, Meta(description="First value; zero, false or an empty text when absent.")
@@ -27,6 +27,9 @@ class SymbolOptions(Config):
     comment: Annotated[str, Meta(description="Comment, as clients see it in the symbol table.")] = (
         ""
     )
+    attributes: Annotated[
+        dict[str, str], Meta(description="Attributes, as clients see them in the symbol table.")
+    ] = field(default_factory=dict)
     behaviour: Annotated[Kind, Meta(description="What the value does by itself.")] = "constant"
     period: Annotated[
         float, Meta(gt=0, description="Seconds: of a ramp or sine, between toggles or counts.")

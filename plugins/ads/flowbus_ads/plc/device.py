@@ -7,6 +7,7 @@ read returns at most its size, a stale handle gives 0x711, an unknown one 0x710.
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct
 from typing import Any, Final
 
 from flowbus_ads.plc.memory import Place, PlcMemory
@@ -18,7 +19,9 @@ from flowbus_ads.protocol.ams import HEADER, Frame
 from flowbus_ads.protocol.constants import RESPONSE, AdsState, Command, ErrorCode, Group, TransMode
 from flowbus_ads.protocol.errors import ProtocolError
 from flowbus_ads.protocol.symbols import UploadInfo, encode_entry, encode_upload_info
+from flowbus_ads.protocol.typeentries import encode_type
 
+_STATE: Final = Struct("<HH")
 _SYSTEM_SERVICE: Final = 10000
 _MAX_HANDLES: Final = 100_000
 _MAX_NOTES: Final = 10_000
@@ -100,6 +103,14 @@ class SimulatedPlc:
             return self.memory.read(place.group, place.offset, min(length, place.size))
         if group in _TABLES:
             return _TABLES[group](self, length)
+        return self.read(group, offset, length)
+
+    def read(self, group: int, offset: int, length: int) -> Outcome:
+        """Read what notifications may follow too: memory, the state, the symbol version."""
+        if group == Group.DEVICE_DATA:
+            return _STATE.pack(self.state, self.device_state)[offset:][:length]
+        if group == Group.SYM_VERSION:
+            return bytes((self.version,))
         return self.memory.read(group, offset, length)
 
     def write_index(self, group: int, offset: int, value: bytes) -> ErrorCode:
@@ -124,16 +135,26 @@ class SimulatedPlc:
     def read_write_index(self, group: int, offset: int, length: int, value: bytes) -> Outcome:
         """Write bytes, read up to ``length`` bytes: the services by name."""
         by_name = _BY_NAME.get(group)
-        if by_name is None:
+        if by_name is None and group != Group.DATATYPE_BY_NAME:
             return ErrorCode.INVALID_GROUP
         name = value.split(b"\0", 1)[0].decode("cp1252", "replace")
+        if group == Group.DATATYPE_BY_NAME:
+            return self._type_named(name, length)
         place = self.memory.find(name)
         if place is None:
             return ErrorCode.SYMBOL_NOT_FOUND
+        assert by_name is not None
         answer = by_name(self, place)
         if isinstance(answer, bytes) and len(answer) > length:
             return ErrorCode.INVALID_SIZE
         return answer
+
+    def _type_named(self, name: str, length: int) -> Outcome:
+        entry = self.memory.program.table.get(name)
+        if entry is None:
+            return ErrorCode.SYMBOL_NOT_FOUND
+        data = encode_type(entry)
+        return data if len(data) <= length else ErrorCode.INVALID_SIZE
 
     def add_note(self, owner: Owner, frame: Frame, spec: commands.NoteSpec) -> tuple[int, int]:
         """Take in a notification; (result, handle)."""
@@ -145,7 +166,7 @@ class SimulatedPlc:
             if spec.length > place.size:
                 return ErrorCode.INVALID_SIZE, 0
             group, offset, handle = place.group, place.offset, spec.offset
-        value = self.memory.read(group, offset, spec.length)
+        value = self.read(group, offset, spec.length)
         if not isinstance(value, bytes):
             return value, 0
         if spec.mode not in (TransMode.CYCLIC, TransMode.ON_CHANGE):
@@ -235,11 +256,17 @@ class SimulatedPlc:
         """Return the symbol table."""
         return b"".join([encode_entry(self.memory.entry(place)) for place in self.memory])
 
+    def upload_types(self) -> bytes:
+        """Return the table of data types."""
+        return b"".join([encode_type(entry) for entry in self.memory.program.table])
+
     def upload_info(self, *, extended: bool) -> bytes:
-        """Return the sizes of the symbol table."""
-        return encode_upload_info(
-            UploadInfo(len(self.memory), len(self.upload())), extended=extended
-        )
+        """Return the sizes of the symbol table, ``extended`` by those of the data types."""
+        info = UploadInfo(
+            len(self.memory), len(self.upload()),
+            len(self.memory.program.table), len(self.upload_types()),
+        )  # fmt: skip
+        return encode_upload_info(info, extended=extended)
 
 
 def _answered(outcome: Outcome) -> bytes:
@@ -249,11 +276,10 @@ def _answered(outcome: Outcome) -> bytes:
 
 
 _TABLES: Final[dict[int, Callable[[SimulatedPlc, int], Outcome]]] = {
-    Group.SYM_VERSION: lambda plc, length: bytes((plc.version,)),
     Group.SYM_UPLOAD: lambda plc, length: plc.upload()[:length],
     Group.SYM_UPLOAD_INFO: lambda plc, length: plc.upload_info(extended=False)[:length],
     Group.SYM_UPLOAD_INFO2: lambda plc, length: plc.upload_info(extended=True)[:length],
-    Group.DATATYPE_UPLOAD: lambda plc, length: b"",
+    Group.DATATYPE_UPLOAD: lambda plc, length: plc.upload_types()[:length],
 }
 _BY_NAME: Final[dict[int, Callable[[SimulatedPlc, Place], Outcome]]] = {
     Group.SYM_HANDLE_BY_NAME: SimulatedPlc.new_handle,

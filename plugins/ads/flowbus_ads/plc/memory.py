@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
-from flowbus_ads.protocol.codecs import Codec, StringCodec
+from flowbus_ads.plc.typedefs import Program
+from flowbus_ads.protocol.codecs import BoolCodec, Codec, StringCodec
 from flowbus_ads.protocol.constants import ErrorCode, Group
-from flowbus_ads.protocol.symbols import SymbolEntry
-from flowbus_ads.protocol.types import codec_for, parse_array, type_id_of
+from flowbus_ads.protocol.structures import StructCodec
+from flowbus_ads.protocol.symbols import SymbolEntry, SymbolFlag
+from flowbus_ads.protocol.typeentries import TypeFlag
+from flowbus_ads.protocol.types import parse_array
 
 _ALIGN: Final = 8
+_MAX_PATHS: Final = 100_000
+_DATA_BITS: Final = Group.DATA << 16
+"""An area of our own: single bits of the data area, where the BITs of structures lie."""
+_BITS: Final[dict[int, int]] = {
+    Group.MEMORY_BIT: Group.MEMORY_BYTE, _DATA_BITS: Group.DATA,
+}  # fmt: skip
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _ELEMENT = re.compile(r"(.+)\[\s*(-?\d+(?:\s*,\s*-?\d+)*)\s*\]")
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """A value in memory under the name a client used: a symbol, or an element of an array."""
+    """A value in memory under the name a client used: a symbol, an element, a member."""
 
     name: str
     type_name: str
@@ -44,16 +55,18 @@ class PlcMemory:
     Names are found without regard to case, as in TwinCAT.
     """
 
-    def __init__(self, encoding: str = "cp1252") -> None:
+    def __init__(self, program: Program | None = None) -> None:
+        self.program = program or Program({})
         self.areas: dict[int, bytearray] = {
             Group.MEMORY_BYTE: bytearray(1 << 16),
             Group.INPUT_BYTE: bytearray(1 << 12),
             Group.OUTPUT_BYTE: bytearray(1 << 12),
             Group.DATA: bytearray(),
         }
-        self._encoding = encoding
         self._symbols: dict[str, Place] = {}
+        self._parts: dict[str, Place] = {}
         self._comments: dict[str, str] = {}
+        self._attributes: dict[str, tuple[tuple[str, str], ...]] = {}
         self._starts: list[int] = []
         self._order: list[Place] = []
 
@@ -63,17 +76,21 @@ class PlcMemory:
     def __len__(self) -> int:
         return len(self._symbols)
 
-    def add(self, name: str, type_name: str, value: Any = None, comment: str = "") -> Place:
+    def add(
+        self, name: str, type_name: str, value: Any = None, comment: str = "",
+        attributes: Mapping[str, str] = NOTHING,
+    ) -> Place:  # fmt: skip
         """Declare a symbol. Raises ValueError for a name that is taken, a type or a value that is bad."""
         if name.casefold() in self._symbols:
             raise ValueError(f"symbol {name!r} is declared twice")
-        codec = codec_for(type_name, self._encoding)
+        codec = self.program.codec(type_name)
         data = self.areas[Group.DATA]
-        place = Place(name, type_name, Group.DATA, len(data), codec)
+        place = Place(name, type_name.strip(), Group.DATA, len(data), codec)
         first = bytes(codec.size) if value is None else codec.encode(value)
         data += first.ljust(-(-codec.size // _ALIGN) * _ALIGN, b"\0")
         self._symbols[name.casefold()] = place
         self._comments[name] = comment
+        self._attributes[name] = tuple(attributes.items())
         self._starts.append(place.offset)
         self._order.append(place)
         return place
@@ -81,42 +98,72 @@ class PlcMemory:
     def remove(self, name: str) -> None:
         """Take a symbol away, as a download of another program does. Raises KeyError."""
         del self._symbols[name.casefold()]
+        self._parts.clear()
 
     def find(self, name: str) -> Place | None:
-        """Return the place of a symbol or an array element such as ``MAIN.aValue[3]``."""
-        place = self._symbols.get(name.casefold())
-        if place is not None:
-            return place
+        """Return the place of a symbol, an element or a member, such as ``MAIN.aAxis[3].rSpeed``."""
+        key = name.casefold()
+        place = self._symbols.get(key) or self._parts.get(key)
+        if place is None:
+            place = self._part(name)
+            if place is not None and len(self._parts) < _MAX_PATHS:
+                self._parts[key] = place
+        return place
+
+    def _part(self, name: str) -> Place | None:
         match = _ELEMENT.fullmatch(name)
-        array = self._symbols.get(match[1].casefold()) if match else None
-        if match is None or array is None:
-            return None
-        return self._element(array, [int(part) for part in match[2].split(",")])
+        if match is not None:
+            array = self.find(match[1])
+            indexes = [int(part) for part in match[2].split(",")]
+            return None if array is None else self._element(array, indexes)
+        owner_name, dot, member = name.rpartition(".")
+        owner = self.find(owner_name) if dot else None
+        return None if owner is None else self._member(owner, member)
 
     def _element(self, array: Place, indexes: list[int]) -> Place | None:
-        shape = parse_array(array.type_name)
-        if shape is None or len(indexes) != len(shape.bounds):
+        entry = self.program.table.get(array.type_name)
+        while entry is not None and not entry.bounds:
+            entry = self.program.table.get(entry.type_name)
+        if entry is None or len(indexes) != len(entry.bounds):
             return None
         flat = 0
-        for index, (low, high) in zip(indexes, shape.bounds, strict=True):
-            if not low <= index <= high:
+        for index, (first, count) in zip(indexes, entry.bounds, strict=True):
+            if not first <= index < first + count:
                 return None
-            flat = flat * (high - low + 1) + index - low
-        codec = codec_for(shape.element, self._encoding)
+            flat = flat * count + index - first
+        element = parse_array(entry.name)
+        type_name = element.element if element is not None else entry.type_name
+        codec = self.program.codec(type_name)
         name = f"{array.name}[{','.join(map(str, indexes))}]"
-        return Place(name, shape.element, array.group, array.offset + flat * codec.size, codec)
+        return Place(name, type_name, array.group, array.offset + flat * codec.size, codec)
+
+    def _member(self, owner: Place, name: str) -> Place | None:
+        entry = self.program.table.structure(owner.type_name)
+        if entry is None or not isinstance(owner.codec, StructCodec):
+            return None
+        for item in entry.members:
+            if item.name.casefold() == name.casefold():
+                path = f"{owner.name}.{item.name}"
+                if item.flags & TypeFlag.BITS:
+                    at = 8 * owner.offset + item.offset
+                    return Place(path, item.type_name, _DATA_BITS, at, BoolCodec())
+                codec = owner.codec.members[item.name].codec
+                return Place(path, item.type_name, owner.group, owner.offset + item.offset, codec)
+        return None
 
     def entry(self, place: Place) -> SymbolEntry:
         """Return what the PLC says about a place."""
+        kind = self.program.need(place.type_name)
         return SymbolEntry(
-            place.name, place.type_name, place.group, place.offset, place.size,
-            type_id_of(place.type_name), 8, self._comments.get(place.name, ""),
+            place.name, kind.name, place.group, place.offset, place.size, kind.type_id,
+            SymbolFlag.BIT if place.group == _DATA_BITS else 0, self._comments.get(place.name, ""),
+            kind.bounds, self._attributes.get(place.name, ()),
         )  # fmt: skip
 
     def read(self, group: int, offset: int, length: int) -> bytes | ErrorCode:
         """Return ``length`` bytes of an area, or why not."""
-        if group == Group.MEMORY_BIT:
-            return self._read_bit(offset)
+        if group in _BITS:
+            return self._read_bit(self.areas[_BITS[group]], offset)
         area = self.areas.get(group)
         if area is None:
             return ErrorCode.INVALID_GROUP
@@ -126,8 +173,8 @@ class PlcMemory:
 
     def write(self, group: int, offset: int, value: bytes) -> ErrorCode:
         """Store bytes in an area."""
-        if group == Group.MEMORY_BIT:
-            return self._write_bit(offset, value)
+        if group in _BITS:
+            return self._write_bit(self.areas[_BITS[group]], offset, value)
         area = self.areas.get(group)
         if area is None:
             return ErrorCode.INVALID_GROUP
@@ -151,7 +198,9 @@ class PlcMemory:
 
     def raw(self, place: Place) -> bytes:
         """Return the bytes of a place."""
-        return bytes(self.areas[place.group][place.offset : place.offset + place.size])
+        data = self.read(place.group, place.offset, place.size)
+        assert isinstance(data, bytes), "a place lies inside its area"
+        return data
 
     def value(self, name: str) -> Any:
         """Return the value of a symbol. Raises KeyError."""
@@ -168,14 +217,12 @@ class PlcMemory:
         self.write(place.group, place.offset, place.codec.encode(value))
         return place
 
-    def _read_bit(self, offset: int) -> bytes | ErrorCode:
-        area = self.areas[Group.MEMORY_BYTE]
+    def _read_bit(self, area: bytearray, offset: int) -> bytes | ErrorCode:
         if offset >= 8 * len(area):
             return ErrorCode.INVALID_OFFSET
         return bytes((area[offset >> 3] >> (offset & 7) & 1,))
 
-    def _write_bit(self, offset: int, value: bytes) -> ErrorCode:
-        area = self.areas[Group.MEMORY_BYTE]
+    def _write_bit(self, area: bytearray, offset: int, value: bytes) -> ErrorCode:
         if offset >= 8 * len(area):
             return ErrorCode.INVALID_OFFSET
         mask = 1 << (offset & 7)

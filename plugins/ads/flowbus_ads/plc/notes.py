@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import Protocol
 
 import msgspec
 
-from flowbus_ads.plc.memory import PlcMemory
 from flowbus_ads.protocol.ams import Frame, encode_frame
-from flowbus_ads.protocol.constants import REQUEST, Command, TransMode
+from flowbus_ads.protocol.constants import REQUEST, Command, ErrorCode, TransMode
 from flowbus_ads.protocol.notifications import build_stream
 
 Owner = int
 """Number of the TCP connection that a notification goes to."""
+
+
+class Source(Protocol):
+    """Where the values are."""
+
+    def read(self, group: int, offset: int, length: int) -> bytes | ErrorCode:
+        """Return ``length`` bytes, or why not."""
 
 
 class Note(msgspec.Struct):
@@ -64,20 +71,20 @@ class NoteBook:
         """Forget what a closed connection had asked for."""
         self._notes = {h: note for h, note in self._notes.items() if note.owner != owner}
 
-    def due(self, memory: PlcMemory, now: float, filetime: int) -> list[Outgoing]:
+    def due(self, source: Source, now: float, filetime: int) -> list[Outgoing]:
         """Return the frames that are due, and plan the next samples."""
         ready: list[tuple[Note, list[tuple[int, bytes]]]] = []
         for note in self._notes.values():
-            samples = self._samples(note, memory, now, filetime)
+            samples = self._samples(note, source, now, filetime)
             if samples:
                 ready.append((note, samples))
         return list(_frames(ready))
 
-    def burst(self, memory: PlcMemory, filetime: int, count: int) -> list[Outgoing]:
+    def burst(self, source: Source, filetime: int, count: int) -> list[Outgoing]:
         """Return ``count`` samples of every notification at once."""
         ready = []
         for note in self._notes.values():
-            value = memory.read(note.group, note.offset, note.length)
+            value = source.read(note.group, note.offset, note.length)
             if isinstance(value, bytes):
                 ready.append((note, [(filetime + i, value) for i in range(count)]))
         return list(_frames(ready))
@@ -90,11 +97,11 @@ class NoteBook:
         return list(_frames([(note, [(filetime, b"")]) for note in ended]))
 
     def _samples(
-        self, note: Note, memory: PlcMemory, now: float, filetime: int
+        self, note: Note, source: Source, now: float, filetime: int
     ) -> list[tuple[int, bytes]]:
         if now >= note.due:
             note.due = now + note.cycle if note.due < now - note.cycle else note.due + note.cycle
-            value = memory.read(note.group, note.offset, note.length)
+            value = source.read(note.group, note.offset, note.length)
             wanted = note.mode == TransMode.CYCLIC or value != note.last
             if wanted and isinstance(value, bytes):
                 note.held_since = note.held_since if note.held else now

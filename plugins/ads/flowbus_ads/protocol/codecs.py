@@ -138,14 +138,14 @@ class StringCodec:
 
     def __init__(self, name: str, size: int, encoding: str) -> None:
         self.name, self.size, self._encoding = name, size, encoding
-        self._unit = 2 if encoding == "utf-16-le" else 1
-        self._room = size - self._unit
+        self.unit = 2 if encoding == "utf-16-le" else 1
+        self._room = size - self.unit
 
     def decode(self, data: bytes) -> str:
         """Return the text up to the first zero; a missing zero means the whole field."""
         if len(data) != self.size:
             raise _wrong_size(self, data)
-        if self._unit == 1:
+        if self.unit == 1:
             return _decode_text(data.split(b"\0", 1)[0], self._encoding)
         for end in range(0, self.size - 1, 2):
             if data[end] == 0 == data[end + 1]:
@@ -166,8 +166,8 @@ class StringCodec:
             ) from None
         if len(data) > self._room:
             raise EncodeError(
-                f"the text has {len(data) // self._unit} characters in {self._encoding}, "
-                f"{self.name} holds {self._room // self._unit}"
+                f"the text has {len(data) // self.unit} characters in {self._encoding}, "
+                f"{self.name} holds {self._room // self.unit}"
             )
         return data.ljust(self.size, b"\0")
 

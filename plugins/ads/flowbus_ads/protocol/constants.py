@@ -52,6 +52,7 @@ class Group(IntEnum):
     SYM_UPLOAD_INFO = 0xF00C
     DATATYPE_UPLOAD = 0xF00E
     SYM_UPLOAD_INFO2 = 0xF00F
+    DATATYPE_BY_NAME = 0xF011
     INPUT_BYTE = 0xF020
     OUTPUT_BYTE = 0xF030
     SUM_READ = 0xF080
@@ -115,6 +116,9 @@ class TypeId(IntEnum):
     REAL80 = 32
     BIT = 33
     BIG = 65
+
+
+SIGNED: Final = frozenset((TypeId.INT8, TypeId.INT16, TypeId.INT32, TypeId.INT64))
 
 
 class ErrorCode(IntEnum):

@@ -8,6 +8,7 @@ of the Beckhoff Information System, ADSDATATYPEID in AdsDef.h.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -103,7 +104,7 @@ def codec_for(type_name: str, encoding: str = "cp1252") -> Codec:
         return StringCodec(text, length + 1, encoding)
     array = parse_array(text)
     if array is not None:
-        return _array_codec(text, array, encoding)
+        return array_codec(text, codec_for(array.element, encoding), array.dims)
     raise UnsupportedTypeError(
         f"type {type_name!r} has no codec: name a member of it, or use an elementary type"
     )
@@ -150,8 +151,8 @@ def _by_number(type_name: str, size: int, type_id: int, encoding: str) -> Codec:
     )
 
 
-def _array_codec(name: str, array: ArrayType, encoding: str) -> Codec:
-    element = codec_for(array.element, encoding)
+def array_codec(name: str, element: Codec, dims: Sequence[int]) -> Codec:
+    """Return the codec of an array of ``dims`` elements each way."""
     if isinstance(element, IntegerCodec | FloatCodec | BoolCodec):
-        return NumberArrayCodec(name, element, array.dims)
-    return ArrayCodec(name, element, array.dims)
+        return NumberArrayCodec(name, element, dims)
+    return ArrayCodec(name, element, dims)

@@ -1,0 +1,202 @@
+"""The types that a simulated program declares: from the options of a flow file to type entries.
+
+Members are laid out as TwinCAT 3 does: each at the next multiple of its alignment, which is that of
+its largest elementary part but no more than the pack mode; the size is rounded up likewise. BITs in
+a row share bytes. Source: Beckhoff Information System, "Alignment" and attribute 'pack_mode'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from flowbus import Config
+from flowbus_ads.protocol.codecs import ArrayCodec, Codec, NumberArrayCodec, StringCodec
+from flowbus_ads.protocol.constants import TypeId
+from flowbus_ads.protocol.errors import UnsupportedTypeError
+from flowbus_ads.protocol.structures import EnumCodec, StructCodec
+from flowbus_ads.protocol.typeentries import Bound, Method, Parameter, ParameterFlag, TypeEntry, TypeFlag
+from flowbus_ads.protocol.types import codec_for, parse_array, type_id_of
+from flowbus_ads.protocol.typetable import TypeTable
+
+POINTER = 8  # bytes; TwinCAT 3 on 64 bits
+_ADDRESSES = ("POINTER TO ", "REFERENCE TO ")
+
+
+class MethodOptions(Config):
+    """A method of a simulated function block; ``gives`` is what a call answers."""
+
+    parameters: Annotated[
+        dict[str, str], Meta(description="Inputs by name: their types, in order.")
+    ] = field(default_factory=dict)
+    outputs: Annotated[
+        dict[str, str], Meta(description="Outputs by name: their types, in order.")
+    ] = field(default_factory=dict)
+    returns: Annotated[str, Meta(description="Type of the result; absent: none.")] = ""
+
+
+class TypeOptions(Config):
+    """A type of the simulated program: one of `members`, `enum` and `alias`."""
+
+    members: Annotated[
+        dict[str, str], Meta(description="A structure or function block: types by member.")
+    ] = field(default_factory=dict)
+    pack: Annotated[
+        Literal[0, 1, 2, 4, 8], Meta(description="Pack mode of the structure, as TwinCAT has it.")
+    ] = 8
+    enum: Annotated[
+        dict[str, int], Meta(description="An enumeration: numbers by name.")
+    ] = field(default_factory=dict)
+    alias: Annotated[
+        str, Meta(description="The type that it is another name of, or the base of an enumeration.")
+    ] = ""
+    comment: Annotated[str, Meta(description="Comment, as clients see it.")] = ""
+    attributes: Annotated[
+        dict[str, str], Meta(description="Attributes, as `{attribute 'name' := 'value'}`.")
+    ] = field(default_factory=dict)
+    methods: Annotated[
+        dict[str, MethodOptions], Meta(description="Methods that clients may call, by name.")
+    ] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if bool(self.members) + bool(self.enum) + bool(self.alias and not self.enum) != 1:
+            raise ValueError("give one of members, enum and alias")
+        if self.methods and not self.members:
+            raise ValueError("methods: are those of a function block, which has members")
+
+
+class Program:
+    """The types of a program, and every other type that its symbols use, as clients see them."""
+
+    def __init__(self, types: Mapping[str, TypeOptions], encoding: str = "cp1252") -> None:
+        """Raises ValueError naming the type that is wrong."""
+        self._options = {name.casefold(): (name, options) for name, options in types.items()}
+        self._aligned: dict[str, int] = {}
+        self._under_way: set[str] = set()
+        self._encoding = encoding
+        self.table = TypeTable((), encoding)
+        for name in types:
+            try:
+                self.need(name)
+            except ValueError as error:
+                raise ValueError(f"type {name}: {error}") from None
+
+    def codec(self, type_name: str) -> Codec:
+        """Return the codec of a type. Raises UnsupportedTypeError."""
+        entry = self.need(type_name)
+        return self.table.codec(entry.name, entry.size, entry.type_id)
+
+    def need(self, type_name: str) -> TypeEntry:
+        """Return the entry of a type, made if it is new. Raises UnsupportedTypeError."""
+        key = type_name.strip().casefold()
+        entry = self.table.get(type_name)
+        if entry is None:
+            if key in self._under_way:
+                raise UnsupportedTypeError(f"{type_name} holds itself")
+            self._under_way.add(key)
+            try:
+                entry, self._aligned[key] = self._make(type_name.strip())
+            finally:
+                self._under_way.discard(key)
+            self.table.add(entry)
+        return entry
+
+    def _make(self, name: str) -> tuple[TypeEntry, int]:
+        if name.casefold() in self._options:
+            declared, options = self._options[name.casefold()]
+            return self._declared(declared, options)
+        array = parse_array(name)
+        if array is not None:
+            element = self.need(array.element)
+            count = 1
+            for dim in array.dims:
+                count *= dim
+            bounds = tuple(Bound(low, high - low + 1) for low, high in array.bounds)
+            entry = TypeEntry(
+                name, element.size * count, element.name, 0, element.type_id, bounds=bounds
+            )
+            return entry, self._alignment(element)
+        if name.upper().startswith(_ADDRESSES):
+            return TypeEntry(name, POINTER, "", 0, TypeId.BIG), POINTER
+        codec = codec_for(name, self._encoding)
+        return TypeEntry(name, codec.size, "", 0, type_id_of(name)), _alignment_of(codec)
+
+    def _declared(self, name: str, options: TypeOptions) -> tuple[TypeEntry, int]:
+        attributes = tuple(options.attributes.items())
+        if options.members:
+            return self._structure(name, options, attributes)
+        base = self.need(options.alias or "INT")
+        entry = TypeEntry(
+            name, base.size, base.name, 0, base.type_id, comment=options.comment,
+            attributes=attributes, enum=tuple(options.enum.items()),
+        )  # fmt: skip
+        if options.enum:
+            codec = codec_for(base.name)
+            for number in options.enum.values():
+                codec.encode(number)
+        return entry, self._alignment(base)
+
+    def _structure(
+        self, name: str, options: TypeOptions, attributes: tuple[tuple[str, str], ...]
+    ) -> tuple[TypeEntry, int]:
+        pack = max(options.pack, 1)
+        members: list[TypeEntry] = []
+        at, bits, largest = 0, 0, 1  # the byte behind the last member, bits used of it, alignment
+        for member, type_name in options.members.items():
+            if type_name.strip().upper() == "BIT":
+                if bits % 8 == 0:
+                    bits, at = 0, at + 1
+                offset = 8 * (at - 1) + bits
+                members.append(_item(member, 1, "BIT", offset, TypeId.BIT, TypeFlag.BITS))
+                bits += 1
+                continue
+            part = self.need(type_name)
+            step = min(self._alignment(part), pack)
+            at, bits, largest = -(-at // step) * step, 0, max(largest, step)
+            members.append(
+                _item(member, part.size, part.name, at, part.type_id, bounds=part.bounds)
+            )
+            at += part.size
+        entry = TypeEntry(
+            name, -(-at // largest) * largest, "", 0, TypeId.BIG, comment=options.comment,
+            members=tuple(members), attributes=attributes,
+            methods=tuple(self._method(name, m) for name, m in options.methods.items()),
+        )  # fmt: skip
+        return entry, largest
+
+    def _method(self, name: str, options: MethodOptions) -> Method:
+        parameters = []
+        for flag, types in (
+            (ParameterFlag.IN, options.parameters), (ParameterFlag.OUT, options.outputs),
+        ):  # fmt: skip
+            for parameter, type_name in types.items():
+                entry = self.need(type_name)
+                parameters.append(
+                    Parameter(parameter, entry.name, entry.size, entry.type_id, flag)
+                )
+        if not options.returns:
+            return Method(name, "", 0, 0, tuple(parameters))
+        result = self.need(options.returns)
+        return Method(name, result.name, result.size, result.type_id, tuple(parameters))
+
+    def _alignment(self, entry: TypeEntry) -> int:
+        return self._aligned.get(entry.name.casefold(), 1)
+
+
+def _item(
+    name: str, size: int, type_name: str, offset: int, type_id: int, flags: int = 0,
+    bounds: tuple[Bound, ...] = (),
+) -> TypeEntry:  # fmt: skip
+    return TypeEntry(
+        name, size, type_name, offset, type_id, TypeFlag.DATAITEM | flags, bounds=bounds
+    )
+
+
+def _alignment_of(codec: Codec) -> int:
+    if isinstance(codec, StringCodec):
+        return codec.unit
+    if isinstance(codec, ArrayCodec | NumberArrayCodec | StructCodec | EnumCodec):
+        raise TypeError(f"{codec} is no elementary type")
+    return codec.size
