@@ -1,4 +1,4 @@
-"""ADS (Beckhoff TwinCAT) for flowbus: a connection, three nodes and a simulated PLC."""
+"""ADS (Beckhoff TwinCAT) for flowbus: a connection, nodes and a simulated PLC."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def flowbus_register() -> dict[str, dict[str, object]]:
             "ads-read": "flowbus_ads.nodes:ads_read",
             "ads-write": "flowbus_ads.nodes:ads_write",
             "ads-subscribe": "flowbus_ads.subscribe:ads_subscribe",
+            "ads-rpc": "flowbus_ads.device:ads_rpc",
+            "ads-state": "flowbus_ads.device:ads_state",
             "ads-simulator": "flowbus_ads.simulator:ads_simulator",
         },
         "faults": {"ads": "flowbus_ads.faults:FAULTS"},

@@ -14,12 +14,13 @@ import trio
 from flowbus import Lost, Rejected
 from flowbus_ads import faults
 from flowbus_ads.addresses import Key
+from flowbus_ads.calls import Caller, PreparedCall
 from flowbus_ads.errors import AdsError, Refusal, lost_if_refused, understood
 from flowbus_ads.link import AmsLink, Nobody
 from flowbus_ads.protocol import commands, sums
 from flowbus_ads.protocol.address import ams_address, parse_net_id
-from flowbus_ads.protocol.constants import STALE_HANDLE, AdsState, Command, Group
 from flowbus_ads.protocol.codecs import Codec
+from flowbus_ads.protocol.constants import STALE_HANDLE, AdsState, Command, Group
 from flowbus_ads.protocol.errors import DecodeError, EncodeError
 from flowbus_ads.protocol.structures import StructCodec
 from flowbus_ads.protocol.symbols import SymbolEntry, parse_table, parse_upload_info
@@ -91,6 +92,7 @@ class AdsClient:
         self.on_state: Callable[[], None] = lambda: None
         self._link, self._heartbeat = link, heartbeat
         self._symbols = SymbolTable(self.target, encoding, enum_names=enum_names)
+        self._caller = Caller(self.target, self._symbols)
         self._subscriptions: list[Subscription] = []
         self._stale = trio.Event()
 
@@ -155,6 +157,13 @@ class AdsClient:
     async def write(self, key: Key, value: Any) -> None:
         """Write a value and return once the PLC has confirmed it; see :class:`PreparedWrite`."""
         await (await self.prepare({key: value})).send()
+
+    async def prepare_call(self, symbol: str, method: str, arguments: Any) -> PreparedCall:
+        """Find a method of a function block and encode its inputs; nothing is called yet.
+
+        Raises Rejected when there is none or an input does not fit, Lost.
+        """
+        return await self._caller.prepare(symbol, method, arguments)
 
     async def _again(
         self, symbols: Sequence[Symbol], answers: Sequence[bytes | Refusal]
@@ -288,6 +297,7 @@ class AdsClient:
         self._stale = trio.Event()
         self.renewals += 1
         self._symbols.forget_all()
+        self._caller.forget_all()
         for subscription in list(self._subscriptions):
             await subscription.renew()
 

@@ -100,6 +100,10 @@ PARTLY_WRITTEN = Fault(
     "ads.partly_written", "written in part", "The PLC refused some values of a message; the others are written.",
     "Correct what the text names; read the values back before writing again.",
 )  # fmt: skip
+NO_METHOD = Fault(
+    "ads.no_method", "no such method", "The function block has no method of this name that may be called.",
+    "Check the name, and that the method has the attribute 'TcRpcEnable' in the PLC program.",
+)  # fmt: skip
 UNSUPPORTED_TYPE = Fault(
     "ads.unsupported_type", "type not supported", "The symbol has a type that has no plain value.",
     "Name a member or an element of it, such as MAIN.stData.rValue.",
@@ -128,7 +132,7 @@ ADDRESS_IN_USE = Fault(
 CONNECTION_FAULTS: Final = (
     CONNECTION_REFUSED, CONNECTION_LOST, CLOSED_AT_ONCE, CONNECT_TIMEOUT, HOST_NOT_FOUND,
     HOST_UNREACHABLE, CANNOT_CONNECT, TIMEOUT, PLC_MUTE, BAD_FRAME, BAD_ANSWER, BAD_VALUE,
-    PARTLY_WRITTEN, UNSUPPORTED_TYPE, PLC_NOT_RUNNING, SYMBOLS_MISSING, SAMPLES_DROPPED, BAD_CLIENT, ADDRESS_IN_USE,
+    PARTLY_WRITTEN, NO_METHOD, UNSUPPORTED_TYPE, PLC_NOT_RUNNING, SYMBOLS_MISSING, SAMPLES_DROPPED, BAD_CLIENT, ADDRESS_IN_USE,
 )  # fmt: skip
 
 FAULTS: Final = (*_RETURN_CODES.values(), *HRESULTS, *CONNECTION_FAULTS)

@@ -86,6 +86,16 @@ class SymbolTable:
             raise symbol
         return symbol
 
+    async def entry(self, name: str) -> SymbolEntry:
+        """Return what the target says about a symbol. Raises AdsError, Lost."""
+        text = name.encode("cp1252", "replace") + b"\0"
+        where = f"symbol {name}"
+        data = await self._target.read_write(
+            Group.SYM_INFO_BY_NAME_EX, 0, _MOST_ENTRY_ROOM, text, where
+        )
+        with understood(where):
+            return parse_entry(data)[0]
+
     async def find_all(self, keys: Iterable[Key]) -> Mapping[Key, Found]:
         """Return the symbol of each key, or why there is none; a few requests for all of them."""
         found: dict[Key, Found] = {}

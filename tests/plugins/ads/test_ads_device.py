@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flowbus_ads.protocol.typeentries import parse_type, parse_types
 from flowbus_ads.plc.behaviours import Behaviour, SymbolOptions
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.memory import PlcMemory
@@ -15,6 +14,7 @@ from flowbus_ads.protocol.ams import Frame, FrameReader
 from flowbus_ads.protocol.constants import REQUEST, RESPONSE, Command, ErrorCode, Group, TransMode
 from flowbus_ads.protocol.notifications import parse_stream
 from flowbus_ads.protocol.symbols import parse_entry, parse_table, parse_upload_info
+from flowbus_ads.protocol.typeentries import parse_type, parse_types
 from hypothesis import given
 from hypothesis import strategies as st
 

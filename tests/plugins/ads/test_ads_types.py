@@ -36,7 +36,8 @@ def entries(draw: st.DrawFn, depth: int = 1) -> TypeEntry:
     """Return an entry whose flags tell what it has, as those of a real table do."""
     enum = draw(st.booleans())
     size = draw(st.sampled_from([1, 2, 4, 8])) if enum else draw(U32)
-    values = st.integers(-(1 << 8 * min(size, 8) - 1), (1 << 8 * min(size, 8) - 1) - 1)
+    largest = (1 << (8 * min(max(size, 1), 8) - 1)) - 1
+    values = st.integers(-largest - 1, largest)
     signed = {1: 16, 2: 2, 4: 3, 8: 20}
     members = draw(st.lists(entries(depth - 1), max_size=2)) if depth else []
     methods = draw(st.lists(METHODS, max_size=2))

@@ -18,10 +18,13 @@ from flowbus_ads.protocol.address import ams_port
 from flowbus_ads.protocol.ams import HEADER, Frame
 from flowbus_ads.protocol.constants import RESPONSE, AdsState, Command, ErrorCode, Group, TransMode
 from flowbus_ads.protocol.errors import ProtocolError
+from flowbus_ads.protocol.signatures import Signature
 from flowbus_ads.protocol.symbols import UploadInfo, encode_entry, encode_upload_info
 from flowbus_ads.protocol.typeentries import encode_type
 
 _STATE: Final = Struct("<HH")
+_HANDLE: Final = Struct("<IIH")
+"""What TwinCAT tells behind a handle: size, type decoration, length of the type's name."""
 _SYSTEM_SERVICE: Final = 10000
 _MAX_HANDLES: Final = 100_000
 _MAX_NOTES: Final = 10_000
@@ -49,6 +52,7 @@ class SimulatedPlc:
         self.requests = 0
         self.write_requests = 0
         self._handles: dict[int, Place] = {}
+        self._calls: dict[int, tuple[str, Signature, bytes]] = {}
         self._stale: set[int] = set()
         self._next_handle = first_handle
         self._sums = SumServices(self)
@@ -86,6 +90,7 @@ class SimulatedPlc:
         self.version = (self.version + 1) & 0xFF
         self._stale.update(self._handles)
         self._handles.clear()
+        self._calls.clear()
         return self.notes.end_by_handle(filetime)
 
     def drop_owner(self, owner: Owner) -> None:
@@ -134,19 +139,62 @@ class SimulatedPlc:
 
     def read_write_index(self, group: int, offset: int, length: int, value: bytes) -> Outcome:
         """Write bytes, read up to ``length`` bytes: the services by name."""
+        if group == Group.SYM_VALUE_BY_HANDLE:
+            return self._call(offset, length, value)
         by_name = _BY_NAME.get(group)
         if by_name is None and group != Group.DATATYPE_BY_NAME:
             return ErrorCode.INVALID_GROUP
         name = value.split(b"\0", 1)[0].decode("cp1252", "replace")
         if group == Group.DATATYPE_BY_NAME:
             return self._type_named(name, length)
+        if group == Group.SYM_HANDLE_BY_NAME and "#" in name:
+            return self._method_handle(name, length)
         place = self.memory.find(name)
         if place is None:
             return ErrorCode.SYMBOL_NOT_FOUND
+        if group == Group.SYM_HANDLE_BY_NAME:
+            return self._described(self.new_handle(place), place.size, place.type_name, length)
         assert by_name is not None
         answer = by_name(self, place)
         if isinstance(answer, bytes) and len(answer) > length:
             return ErrorCode.INVALID_SIZE
+        return answer
+
+    def _described(self, handle: Outcome, size: int, type_name: str, length: int) -> Outcome:
+        """Return a handle, and for a client that has room for it what it stands for."""
+        if not isinstance(handle, bytes):
+            return handle
+        text = type_name.encode("cp1252", "replace")
+        described = handle + _HANDLE.pack(size, 0, len(text)) + text + b"\0"
+        return described if len(described) <= length else handle
+
+    def _method_handle(self, path: str, length: int) -> Outcome:
+        owner, _, name = path.partition("#")
+        place = self.memory.find(owner)
+        found = None if place is None else self.memory.program.method(place.type_name, name)
+        if place is None or found is None:
+            return ErrorCode.SYMBOL_NOT_FOUND
+        handle = self.new_handle(place)
+        if isinstance(handle, bytes):
+            number = int.from_bytes(handle, "little")
+            self._calls[number] = (f"{place.name}#{name}", *found)
+        return self._described(handle, len(found[1]), "", length)
+
+    def _call(self, handle: int, length: int, value: bytes) -> Outcome:
+        """Call a method; it counts as written, with its inputs."""
+        if handle not in self._handles:
+            return self._bad_handle(handle)
+        if handle not in self._calls:
+            return ErrorCode.INVALID_ACCESS
+        name, signature, answer = self._calls[handle]
+        if length < len(answer) or len(value) != sum(codec.size for _, codec in signature.inputs):
+            return ErrorCode.INVALID_SIZE
+        inputs, at = {}, 0
+        for parameter, codec in signature.inputs:
+            inputs[parameter] = codec.decode(value[at : at + codec.size])
+            at += codec.size
+        self.write_requests += 1
+        self.writes.append((name, inputs))
         return answer
 
     def _type_named(self, name: str, length: int) -> Outcome:
@@ -241,6 +289,7 @@ class SimulatedPlc:
     def _release(self, value: bytes) -> ErrorCode:
         handle = commands.parse_u32(value, "handle")
         self._stale.discard(handle)
+        self._calls.pop(handle, None)
         known = self._handles.pop(handle, None)
         return ErrorCode.NONE if known else ErrorCode.SYMBOL_NOT_FOUND
 

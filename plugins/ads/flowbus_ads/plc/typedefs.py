@@ -8,7 +8,7 @@ a row share bytes. Source: Beckhoff Information System, "Alignment" and attribut
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
@@ -16,8 +16,16 @@ from flowbus import Config
 from flowbus_ads.protocol.codecs import ArrayCodec, Codec, NumberArrayCodec, StringCodec
 from flowbus_ads.protocol.constants import TypeId
 from flowbus_ads.protocol.errors import UnsupportedTypeError
+from flowbus_ads.protocol.signatures import Signature, signature_of
 from flowbus_ads.protocol.structures import EnumCodec, StructCodec
-from flowbus_ads.protocol.typeentries import Bound, Method, Parameter, ParameterFlag, TypeEntry, TypeFlag
+from flowbus_ads.protocol.typeentries import (
+    Bound,
+    Method,
+    Parameter,
+    ParameterFlag,
+    TypeEntry,
+    TypeFlag,
+)
 from flowbus_ads.protocol.types import codec_for, parse_array, type_id_of
 from flowbus_ads.protocol.typetable import TypeTable
 
@@ -26,7 +34,7 @@ _ADDRESSES = ("POINTER TO ", "REFERENCE TO ")
 
 
 class MethodOptions(Config):
-    """A method of a simulated function block; ``gives`` is what a call answers."""
+    """A method of a simulated function block, which answers every call alike."""
 
     parameters: Annotated[
         dict[str, str], Meta(description="Inputs by name: their types, in order.")
@@ -35,6 +43,10 @@ class MethodOptions(Config):
         dict[str, str], Meta(description="Outputs by name: their types, in order.")
     ] = field(default_factory=dict)
     returns: Annotated[str, Meta(description="Type of the result; absent: none.")] = ""
+    result: Annotated[Any, Meta(description="The result; zero when absent.")] = None
+    gives: Annotated[
+        dict[str, Any], Meta(description="Values of outputs by name; zero when absent.")
+    ] = field(default_factory=dict)
 
 
 class TypeOptions(Config):
@@ -80,6 +92,8 @@ class Program:
         for name in types:
             try:
                 self.need(name)
+                for method in types[name].methods:
+                    self.method(name, method)
             except ValueError as error:
                 raise ValueError(f"type {name}: {error}") from None
 
@@ -87,6 +101,18 @@ class Program:
         """Return the codec of a type. Raises UnsupportedTypeError."""
         entry = self.need(type_name)
         return self.table.codec(entry.name, entry.size, entry.type_id)
+
+    def method(self, type_name: str, name: str) -> tuple[Signature, bytes] | None:
+        """Return how a method of a type is called and what it answers; None where there is none."""
+        entry = self.table.structure(type_name)
+        if entry is None or entry.name.casefold() not in self._options:
+            return None
+        for method in entry.methods:
+            if method.name.casefold() == name.casefold():
+                options = self._options[entry.name.casefold()][1].methods[method.name]
+                signature = signature_of(method, self.table)
+                return signature, _answer(signature, options)
+        return None
 
     def need(self, type_name: str) -> TypeEntry:
         """Return the entry of a type, made if it is new. Raises UnsupportedTypeError."""
@@ -183,6 +209,20 @@ class Program:
 
     def _alignment(self, entry: TypeEntry) -> int:
         return self._aligned.get(entry.name.casefold(), 1)
+
+
+def _answer(signature: Signature, options: MethodOptions) -> bytes:
+    """Return what a call answers. Raises EncodeError, a ValueError."""
+    values = [options.result] if signature.result is not None else []
+    codecs = [signature.result] if signature.result is not None else []
+    for name, codec in signature.outputs:
+        values.append(options.gives.get(name))
+        codecs.append(codec)
+    unknown = set(options.gives) - {name for name, _ in signature.outputs}
+    if unknown:
+        raise ValueError(f"gives: there is no output {sorted(unknown)[0]!r}")
+    parts = zip(values, codecs, strict=True)
+    return b"".join([bytes(codec.size) if v is None else codec.encode(v) for v, codec in parts])
 
 
 def _item(
