@@ -1,6 +1,7 @@
 #!/bin/sh
-# Peers that the system tests talk to: mosquitto, Chromium, and the WebSocket library `ws` of Node.js in
-# ${XDG_CACHE_HOME:-~/.cache}/flowbus-tests. Without them their tests are skipped, and say so.
+# Peers that the system tests talk to: mosquitto, Chromium, and of Node.js the WebSocket library `ws` and the
+# ADS client `ads-client`, in ${XDG_CACHE_HOME:-~/.cache}/flowbus-tests. Without them their tests are skipped,
+# and say so.
 
 mosquitto_is_there() {
     command -v mosquitto >/dev/null 2>&1 || [ -x /usr/sbin/mosquitto ] || return 1
@@ -18,14 +19,16 @@ apt_install() {
         "$@"; } >/dev/null 2>&1
 }
 
-node_ws=${XDG_CACHE_HOME:-$HOME/.cache}/flowbus-tests/ws
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/flowbus-tests
 
-install_node_ws() {
+# npm_install NAME PACKAGE@VERSION: into the folder NAME of the cache.
+npm_install() {
+    [ -d "$cache/$1/node_modules/${2%@*}" ] && return 0
     command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || return 1
-    echo "installing ws for the system tests, in $node_ws"
-    mkdir -p "$node_ws" && cd "$node_ws" || return 1
+    echo "installing $2 for the system tests, in $cache/$1"
+    mkdir -p "$cache/$1" && cd "$cache/$1" || return 1
     [ -e package.json ] || echo '{"private": true}' > package.json
-    npm install --no-package-lock --no-audit --no-fund --omit=dev ws@8 >/dev/null 2>&1
+    npm install --no-package-lock --no-audit --no-fund --omit=dev "$2" >/dev/null 2>&1
 }
 
 mosquitto_is_there || apt_install mosquitto mosquitto-clients || {
@@ -36,7 +39,10 @@ chromium_is_there || apt_install chromium || {
     echo "Chromium is not installed and cannot be installed from here; the tests that need it are skipped."
     echo "To run them: apt-get install --no-install-recommends chromium (as root), then make test again."
 }
-[ -e "$node_ws/node_modules/ws/package.json" ] || (install_node_ws) || {
-    echo "Node.js or its package ws cannot be installed from here; the tests that need it are skipped."
-}
+for peer in "ws ws@8" "ads ads-client@2.1.0"; do
+    # shellcheck disable=SC2086  the two words are the two arguments
+    (npm_install $peer) || {
+        echo "Node.js or its package ${peer#* } cannot be installed from here; the tests that need it are skipped."
+    }
+done
 exit 0
