@@ -296,3 +296,68 @@ async def test_values_set_by_the_flow_reach_pyads() -> None:
         end = await running.put("do", Message(99, "MAIN.nCount"))
         assert end.outcome is Outcome.CONFIRMED
         assert await use(lambda plc: plc.read_by_name("MAIN.nCount", pyads.PLCTYPE_DINT)) == 99
+
+
+STRUCT_TYPES = {
+    "ST": {"members": {"bA": "BOOL", "rB": "LREAL", "nC": "INT", "sD": "STRING(10)", "aE": "ARRAY [0..2] OF DINT"}},
+    "ST_Packed": {"members": {"bA": "BOOL", "rB": "LREAL", "nC": "INT"}, "pack": 1},
+}
+"""pyads reads structures byte by byte as they are defined to it, so their layout is in its hands."""
+
+
+async def test_structures() -> None:
+    values = {"bA": True, "rB": -0.5, "nC": 7, "sD": "abc", "aE": [1, 2, 3]}
+    packed = {"bA": True, "rB": 2.5, "nC": -7}
+    plc = {
+        "type": "ads-simulator", "host": HOST, "net_id": NET_ID, "types": STRUCT_TYPES,
+        "symbols": {
+            "MAIN.st": {"type": "ST", "value": values},
+            "MAIN.stPacked": {"type": "ST_Packed", "value": packed},
+        },
+    }  # fmt: skip
+    definition = (
+        ("bA", pyads.PLCTYPE_BOOL, 1), ("pad1", pyads.PLCTYPE_BYTE, 7),
+        ("rB", pyads.PLCTYPE_LREAL, 1), ("nC", pyads.PLCTYPE_INT, 1),
+        ("sD", pyads.PLCTYPE_STRING, 1, 10), ("pad2", pyads.PLCTYPE_BYTE, 3),
+        ("aE", pyads.PLCTYPE_DINT, 3), ("pad3", pyads.PLCTYPE_BYTE, 4),
+    )  # fmt: skip
+    packed_definition = (
+        ("bA", pyads.PLCTYPE_BOOL, 1), ("rB", pyads.PLCTYPE_LREAL, 1), ("nC", pyads.PLCTYPE_INT, 1),
+    )  # fmt: skip
+
+    def call(plc: Any) -> Any:
+        first = plc.read_structure_by_name("MAIN.st", definition)
+        tight = plc.read_structure_by_name("MAIN.stPacked", packed_definition)
+        plc.write_structure_by_name("MAIN.stPacked", {**packed, "nC": 99}, packed_definition)
+        symbols = [(s.name, s.symbol_type) for s in plc.get_all_symbols()]
+        return first, tight, plc.read_by_name("MAIN.stPacked.nC"), symbols
+
+    with trio.fail_after(40):
+        async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
+            await running.wait_running("sim")
+            first, tight, member, symbols = await use(call)
+            assert {name: first[name] for name in values} == values
+            assert (dict(tight), member) == (packed, 99)
+            assert symbols == [("MAIN.st", "ST"), ("MAIN.stPacked", "ST_Packed")]
+
+
+async def test_discovery_and_routes() -> None:
+    plc = {
+        "type": "ads-simulator", "host": HOST, "net_id": NET_ID, "users": {"anna": "geheim"},
+        "symbols": {"MAIN.n": {"type": "INT"}},
+    }  # fmt: skip
+
+    def ask() -> Any:
+        found = pyads_ex.adsGetNetIdForPLC(HOST)
+        added = pyads_ex.adsAddRouteToPLC("1.2.3.4.1.1", "10.0.0.1", HOST, "anna", "geheim", "edge")
+        # pyads takes the answer to a wrong password, 0x704, for an unknown one
+        with pytest.raises(RuntimeError, match="Unexpected response"):
+            pyads_ex.adsAddRouteToPLC("9.9.9.9.1.1", "10.0.0.2", HOST, "anna", "falsch", "other")
+        return found, added
+
+    with trio.fail_after(40):
+        async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
+            await running.wait_running("sim")
+            assert await trio.to_thread.run_sync(ask, abandon_on_cancel=True) == (NET_ID, True)
+            routes = running.runtime.status()["nodes"]["sim"]["details"]["routes"]
+            assert routes == {"edge": "1.2.3.4.1.1"}

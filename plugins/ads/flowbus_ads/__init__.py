@@ -19,5 +19,5 @@ def flowbus_register() -> dict[str, dict[str, object]]:
             "ads-simulator": "flowbus_ads.simulator:ads_simulator",
         },
         "faults": {"ads": "flowbus_ads.faults:FAULTS"},
-        "commands": {},
+        "commands": {"ads": "flowbus_ads.cli.commands:ads"},
     }

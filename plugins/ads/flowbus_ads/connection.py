@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 import trio
 from msgspec import Meta
 
-from flowbus import Config, ConnectionIO, connection
+from flowbus import Config, ConnectionIO, Lost, Rejected, connection
 from flowbus_ads import faults
 from flowbus_ads.client import AdsClient
+from flowbus_ads.discovery import Route, add_route, discover
 from flowbus_ads.link import AmsLink, default_net_id, open_link
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.protocol.constants import PORT, AdsState
+from flowbus_ads.protocol.discovery import UDP_PORT
 
 _Port = Meta(ge=1, le=65535)
 _Seconds = Meta(gt=0, le=3600)
@@ -25,7 +27,10 @@ class AdsConfig(Config):
     host: Annotated[str, Meta(min_length=1, description="IP address or name of the PLC.")]
     net_id: Annotated[
         str | None,
-        Meta(description="AMS NetId of the device; absent: the PLC's IP address and .1.1."),
+        Meta(
+            description="AMS NetId of the device; absent: it is asked by UDP, and where nobody "
+            "answers the PLC's IP address and .1.1 is tried."
+        ),
     ] = None
     port: Annotated[
         int, _Port, Meta(description="AMS port: 851 is the first TwinCAT 3 PLC runtime.")
@@ -57,6 +62,14 @@ class AdsConfig(Config):
         ),
     ] = "number"
 
+    udp_port: Annotated[
+        int, _Port, Meta(description="UDP port of the ADS router, for discovery and routes.")
+    ] = UDP_PORT
+    route: Annotated[
+        Route | None,
+        Meta(description="A route to this host that the PLC is told when it refuses the connection."),
+    ] = None
+
     def __post_init__(self) -> None:
         for net_id in (self.net_id, self.source_net_id):
             if net_id is not None:
@@ -65,19 +78,39 @@ class AdsConfig(Config):
 
 async def open_ads_link(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AmsLink]:
     """Hold the one TCP connection to a router; the newest of a host wins, so there is only one."""
-    async with open_link(
-        config.host, config.tcp_port,
-        connect_timeout=config.connect_timeout, source_net_id=config.source_net_id,
-    ) as link:  # fmt: skip
-        io.connected(link.place)
-        yield link
+    link: AmsLink | None = None
+    try:
+        async with open_link(
+            config.host, config.tcp_port,
+            connect_timeout=config.connect_timeout, source_net_id=config.source_net_id,
+        ) as link:  # fmt: skip
+            io.connected(link.place)
+            yield link
+    finally:
+        if link is not None and link.was_refused and config.route is not None:
+            with trio.CancelScope(shield=True):
+                await _tell_route(config, config.route, link, io)
+
+
+async def _tell_route(
+    config: AdsConfig, route: Route, link: AmsLink, io: ConnectionIO
+) -> None:
+    """Have the PLC take in the route; whether that helps is seen at the next attempt."""
+    own = ".".join(map(str, link.net_id))
+    try:
+        await add_route(
+            config.host, route, net_id=own, address=link.local,
+            timeout=config.timeout / 3, port=config.udp_port,
+        )  # fmt: skip
+    except (Rejected, Lost) as error:
+        io.fault(error.fault, error.text)
 
 
 @connection("ads", link=open_ads_link, link_key=lambda config: (config.host, config.tcp_port))
 async def ads(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AdsClient]:
     """Beckhoff TwinCAT over ADS; every connection to one host shares one TCP connection."""
     link: AmsLink = await io.link()
-    net_id = config.net_id or default_net_id(link.peer)
+    net_id, found = await _net_id(config, link)
     client = AdsClient(
         link, net_id, config.port,
         timeout=config.timeout, heartbeat=config.heartbeat, encoding=config.encoding,
@@ -85,7 +118,7 @@ async def ads(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AdsClient]:
         enum_names=config.enums == "name",
     )  # fmt: skip
     await client.start()
-    where = f"{net_id}:{config.port} at {link.place}"
+    where = f"{net_id}{found}:{config.port} at {link.place}"
 
     def show() -> None:
         text = f"{where}, {client.state.name}"
@@ -104,6 +137,17 @@ async def ads(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AdsClient]:
             nursery.cancel_scope.cancel()
     finally:
         client.release()
+
+
+async def _net_id(config: AdsConfig, link: AmsLink) -> tuple[str, str]:
+    """Return the device's NetId and, where nothing confirms it, a word about that."""
+    if config.net_id:
+        return config.net_id, ""
+    try:
+        info = await discover(config.host, timeout=config.timeout / 6, port=config.udp_port)
+    except Lost:
+        return default_net_id(link.peer), " (a guess: no answer by UDP)"
+    return info.net_id, ""
 
 
 def _details(client: AdsClient, link: AmsLink) -> dict[str, Any]:

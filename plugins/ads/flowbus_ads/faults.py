@@ -76,6 +76,10 @@ CANNOT_CONNECT = Fault(
     "ads.cannot_connect", "cannot connect", "The connection to the PLC could not be made.",
     "Read the text beside this code; it is the operating system's reason.",
 )  # fmt: skip
+NO_DISCOVERY = Fault(
+    "ads.no_discovery", "no answer by UDP", "The ADS router at this address does not answer questions by UDP.",
+    "Check the address and any firewall (UDP 48899); give `net_id`, and add the route on the PLC itself.",
+)  # fmt: skip
 TIMEOUT = Fault(
     "ads.timeout", "no answer in time", "The PLC did not answer a request within `timeout`.",
     "Check the load of the PLC and the network; raise `timeout` if the PLC is merely slow.",
@@ -131,7 +135,7 @@ ADDRESS_IN_USE = Fault(
 
 CONNECTION_FAULTS: Final = (
     CONNECTION_REFUSED, CONNECTION_LOST, CLOSED_AT_ONCE, CONNECT_TIMEOUT, HOST_NOT_FOUND,
-    HOST_UNREACHABLE, CANNOT_CONNECT, TIMEOUT, PLC_MUTE, BAD_FRAME, BAD_ANSWER, BAD_VALUE,
+    HOST_UNREACHABLE, CANNOT_CONNECT, NO_DISCOVERY, TIMEOUT, PLC_MUTE, BAD_FRAME, BAD_ANSWER, BAD_VALUE,
     PARTLY_WRITTEN, NO_METHOD, UNSUPPORTED_TYPE, PLC_NOT_RUNNING, SYMBOLS_MISSING, SAMPLES_DROPPED, BAD_CLIENT, ADDRESS_IN_USE,
 )  # fmt: skip
 

@@ -79,11 +79,11 @@ class AmsLink:
     """The requests in flight and the notification handles of one TCP connection.
 
     ``net_id`` is the own NetId that requests carry as their source, ``peer`` the router's IP
-    address. Counters are public.
+    address, ``local`` the own one. Counters are public.
     """
 
     def __init__(self, wire: Wire, place: str, net_id: bytes) -> None:
-        self.place, self.net_id, self.peer = place, net_id, wire.peer
+        self.place, self.net_id, self.peer, self.local = place, net_id, wire.peer, wire.local
         self.notes = NoteTable(self._delete_note)
         self.late_answers = 0
         self.strange_frames = 0
@@ -159,6 +159,11 @@ class AmsLink:
         """Raise Lost when the connection has ended."""
         if self._ended is not None:
             raise Lost(self._ended.fault, self._ended.text)
+
+    @property
+    def was_refused(self) -> bool:
+        """True where the router closed the connection before it answered anything."""
+        return self._ended is not None and self._ended.fault is faults.CLOSED_AT_ONCE
 
     def doom(self, fault: Fault, text: str) -> None:
         """Give the connection up, as when it is mute."""

@@ -42,6 +42,7 @@ class PlcServer:
 
     ``cycle`` is the PLC cycle in seconds: values move and notifications leave on it. ``on_write``
     is awaited for each value that a client writes; while it waits, that client is not read from.
+    A client whose NetId is not admitted is cut off at its first request, as by a real router.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class PlcServer:
         behaviours: Sequence[Behaviour] = (),
         on_write: OnWrite | None = None,
         on_fault: Callable[[Fault, str], None] | None = None,
+        admits: Callable[[bytes], bool] = lambda net_id: True,
     ) -> None:
         self.plc, self.switches = plc, FaultSwitches()
         self.dropped_notifications = 0
         self.port = 0
         self._cycle, self._behaviours = cycle, behaviours
-        self._on_write, self._on_fault = on_write, on_fault
+        self._on_write, self._on_fault, self._admits = on_write, on_fault, admits
         self._clients: dict[int, _Client] = {}
         self._next_client = 1
         self._busy = trio.Event()
@@ -148,6 +150,9 @@ class PlcServer:
 
     def _take(self, client: _Client, frame: Frame) -> None:
         if frame.flags & RESPONSE_BIT:
+            return
+        if not self._admits(frame.source[:6]):
+            client.scope.cancel()
             return
         answer = self.plc.answer(client.number, frame)
         answer = self.switches.spoil(answer)

@@ -9,16 +9,19 @@ from typing import Annotated, Any
 import trio
 from msgspec import Meta, field
 
-from flowbus import Config, ConfigError, Message, NodeIO, Rejected, io_node
+from flowbus import Config, ConfigError, Message, NodeIO, Rejected, Secret, io_node
 from flowbus_ads.link import default_net_id
 from flowbus_ads.plc.behaviours import Behaviour, SymbolOptions
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.memory import PlcMemory
+from flowbus_ads.plc.routes import Router
 from flowbus_ads.plc.typedefs import Program, TypeOptions
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.protocol.constants import PORT, AdsState
+from flowbus_ads.protocol.discovery import UDP_PORT
 from flowbus_ads.protocol.errors import EncodeError
 from flowbus_ads.server import PlcServer
+from flowbus_ads.udp import serve_router
 
 
 class AdsSimulator(Config):
@@ -43,6 +46,19 @@ class AdsSimulator(Config):
     symbols: Annotated[
         dict[str, SymbolOptions], Meta(description="Symbols by name: type, value and behaviour.")
     ] = field(default_factory=dict)
+    udp_port: Annotated[
+        Annotated[int, Meta(ge=0, le=65535)] | None,
+        Meta(
+            description="UDP port of discovery and routes, 0 for none; absent: 48899 beside the "
+            "standard TCP port, else none."
+        ),
+    ] = None
+    users: Annotated[
+        dict[str, Secret], Meta(description="Who may add routes by UDP: passwords by user.")
+    ] = field(default_factory=dict)
+    route_required: Annotated[
+        bool, Meta(description="Serve only clients from whose NetId a route is known, as TwinCAT does.")
+    ] = False
     types: Annotated[
         dict[str, TypeOptions],
         Meta(description="Types that the program declares, by name: structures, enumerations, aliases."),
@@ -95,14 +111,21 @@ async def ads_simulator(config: AdsSimulator, io: NodeIO) -> None:
     async def written(name: str, value: Any) -> None:
         await io.send(Message(value, name))
 
+    router = _router(config, plc)
     server = PlcServer(
-        plc, cycle=config.cycle, behaviours=behaviours, on_write=written, on_fault=io.fault
-    )
+        plc, cycle=config.cycle, behaviours=behaviours, on_write=written, on_fault=io.fault,
+        admits=router.admits,
+    )  # fmt: skip
+    udp_port = config.udp_port
+    if udp_port is None:
+        udp_port = UDP_PORT if config.port == PORT else 0
     async with trio.open_nursery() as nursery:
         port = await nursery.start(server.serve, config.host, config.port)
+        if udp_port:
+            await nursery.start(serve_router, router, config.host, udp_port)
         net_id = ".".join(map(str, plc.net_id))
         io.connected(f"{config.host}:{port}, {net_id}:{config.ams_port}")
-        io.details(lambda: _details(server))
+        io.details(lambda: _details(server, router))
 
         async def handle(message: Message) -> None:
             apply(server, message)
@@ -181,10 +204,17 @@ COMMANDS: dict[str, Callable[[PlcServer, Any], None]] = {
 """What a message with ``headers.command`` does; its payload is the argument."""
 
 
-def _details(server: PlcServer) -> dict[str, Any]:
+def _router(config: AdsSimulator, plc: SimulatedPlc) -> Router:
+    users = {name: password.reveal() for name, password in config.users.items()}
+    version = (plc.info.version, plc.info.revision, plc.info.build)
+    return Router(plc.net_id, version, users, required=config.route_required)
+
+
+def _details(server: PlcServer, router: Router) -> dict[str, Any]:
     plc = server.plc
     return {
         "port": server.port, "clients": server.clients, "requests": plc.requests,
         "write_requests": plc.write_requests, "notifications": len(plc.notes),
         "dropped_notifications": server.dropped_notifications, "state": plc.state.name,
+        "routes": {name: route.net_id for name, route in router.routes.items()},
     }  # fmt: skip
