@@ -29,7 +29,10 @@ def command_of(arguments: list[str]) -> click.Command | None:
     name = arguments[0]
     if name.startswith("-") or PLACEHOLDER.fullmatch(name):
         return program
-    return program.get_command(click.Context(program), name)
+    command = program.get_command(click.Context(program), name)
+    if isinstance(command, click.Group) and len(arguments) > 1:
+        return command.get_command(click.Context(command), arguments[1])
+    return command
 
 
 def check_options(arguments: list[str]) -> None:

@@ -118,10 +118,10 @@ async def ads(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AdsClient]:
         enum_names=config.enums == "name",
     )  # fmt: skip
     await client.start()
-    where = f"{net_id}{found}:{config.port} at {link.place}"
+    where = f"{net_id}:{config.port} at {link.place}"
 
     def show() -> None:
-        text = f"{where}, {client.state.name}"
+        text = f"{where}, {client.state.name}{found}"
         if client.state == AdsState.RUN or not client.has_symbols:
             io.connected(text)
         else:
@@ -146,7 +146,7 @@ async def _net_id(config: AdsConfig, link: AmsLink) -> tuple[str, str]:
     try:
         info = await discover(config.host, timeout=config.timeout / 6, port=config.udp_port)
     except Lost:
-        return default_net_id(link.peer), " (a guess: no answer by UDP)"
+        return default_net_id(link.peer), "; the NetId is a guess, UDP is silent"
     return info.net_id, ""
 
 
