@@ -18,11 +18,15 @@ from typing import Any
 import trio
 from flowbus_ads.client import AdsClient
 from flowbus_ads.link import open_link
+from flowbus_ads.notes import NoteTable
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.memory import PlcMemory
 from flowbus_ads.protocol import commands
 from flowbus_ads.protocol.address import parse_net_id
-from flowbus_ads.protocol.constants import Command, Group, TransMode
+from flowbus_ads.protocol.ams import Frame, FrameReader, encode_frame
+from flowbus_ads.protocol.constants import REQUEST, Command, Group, TransMode
+from flowbus_ads.protocol.notifications import build_stream
+from flowbus_ads.protocol.types import codec_for
 from flowbus_ads.server import PlcServer
 from flowbus_ads.subscriptions import Terms
 
@@ -33,6 +37,7 @@ HOST, NET_ID, PORT = "127.0.0.77", "127.0.0.77.1.1", 851
 SECONDS = 2.0
 SYMBOLS = 300
 NAMES = [f"GVL.n{index}" for index in range(SYMBOLS)]
+MANY = [f"GVL.n{index}" for index in range(500)]
 CYCLE = 0.001
 
 Row = dict[str, Any]
@@ -50,9 +55,12 @@ async def run() -> list[Row]:
             rows.append(
                 row(f"ADS raw requests, {in_flight} in flight", await request_rate(in_flight), None)
             )
-        rows.append(
-            row("ADS sum read of 100, values", await sum_rate(100), await pyads_sum_rate(100))
-        )
+        for items in (100, 500):
+            own = await sum_rate(items)
+            rows.append(
+                row(f"ADS sum read of {items}, values", own, await pyads_sum_rate(items))
+            )
+        rows.append(row("ADS samples decoded, 10 a frame", decode_rate(10), None))
         peer = await pyads_note_rate()
         rows.append(row("ADS notifications into a callback", await note_rate(), peer))
         rows.append(row("ADS notifications into a flow", await flow_note_rate(), peer))
@@ -85,7 +93,7 @@ def simulated_plc() -> Iterator[None]:
 async def serve() -> None:
     """Be the simulated PLC."""
     memory = PlcMemory()
-    for index, name in enumerate(NAMES):
+    for index, name in enumerate(MANY):
         memory.add(name, "DINT", index)
     server = PlcServer(SimulatedPlc(parse_net_id(NET_ID), PORT, memory), cycle=CYCLE)
     async with trio.open_nursery() as nursery:
@@ -133,7 +141,32 @@ async def request_rate(in_flight: int) -> float:
 
 async def sum_rate(items: int) -> float:
     async with connected() as client:
-        return items * await rate(lambda: client.read_many(NAMES[:items]), 1)
+        return items * await rate(lambda: client.read_many(MANY[:items]), 1)
+
+
+def decode_rate(samples: int) -> float:
+    """Return the samples a second from the bytes of frames to values, in this process alone."""
+    table = NoteTable(lambda source, own, handle: None)
+    server, client = bytes(8), bytes(7) + b"\1"
+    decode = codec_for("DINT").decode
+    count = 0
+
+    def take(filetime: int, data: bytes) -> None:
+        nonlocal count
+        decode(data)
+        count += 1
+
+    for handle in range(samples):
+        table.add(server, handle, take)
+    stamps = [(1, [(handle, handle.to_bytes(4, "little")) for handle in range(samples)])]
+    frame = Frame(client, server, Command.NOTIFICATION, REQUEST, 0, 0, build_stream(stamps))
+    data = 100 * encode_frame(frame)
+    reader = FrameReader()
+    start = time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        for each in reader.feed(data):
+            table.take(each)
+    return count / (time.perf_counter() - start)
 
 
 async def note_rate() -> float:
@@ -235,7 +268,7 @@ async def pyads_sum_rate(items: int) -> float | None:
         plc = pyads_connection()
     except ImportError:
         return None
-    names = NAMES[:items]
+    names = MANY[:items]
     try:
         return items * await rate(lambda: trio.to_thread.run_sync(plc.read_list_by_name, names), 1)
     finally:
