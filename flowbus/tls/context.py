@@ -71,7 +71,7 @@ def choose_groups(context: ssl.SSLContext, groups: Sequence[str]) -> None:
             raise TLSConfigError("group_invalid", text)
     except (ValueError, ssl.SSLError):
         named = listed(quoted(group) for group in groups)
-        text = f"tls.groups: {named}: not known here; prime256v1, secp384r1 and X25519 are usual"
+        text = f"tls.groups: {named}: not known here; prime256v1 and secp384r1 are usual"
         raise TLSConfigError("group_invalid", text) from None
 
 

@@ -80,7 +80,7 @@ class TLS(ServerIdentity):
     groups: Annotated[
         tuple[str, ...],
         Meta(
-            description="Groups for the key exchange by OpenSSL's names: prime256v1, X25519. More "
+            description="Groups for the key exchange by OpenSSL's names: prime256v1, secp384r1. More "
             "than one needs Python 3.15."
         ),
     ] = ()
