@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Literal
 
 import trio
@@ -12,6 +13,7 @@ from flowbus import Config, ConnectionIO, Lost, Rejected, connection
 from flowbus_ads import faults
 from flowbus_ads.client import AdsClient
 from flowbus_ads.discovery import Route, add_route, discover
+from flowbus_ads.driver.parent import check_installed, open_pyads_link
 from flowbus_ads.link import AmsLink, default_net_id, open_link
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.protocol.constants import PORT, AdsState
@@ -62,6 +64,13 @@ class AdsConfig(Config):
         ),
     ] = "number"
 
+    driver: Annotated[
+        Literal["native", "pyads"],
+        Meta(
+            description="`pyads` goes through Beckhoff's own library in a process of its own, which is "
+            "slower; TCP port 48898 only. It needs `pip install 'flowbus-ads[pyads]'`."
+        ),
+    ] = "native"
     udp_port: Annotated[
         int, _Port, Meta(description="UDP port of the ADS router, for discovery and routes.")
     ] = UDP_PORT
@@ -74,16 +83,20 @@ class AdsConfig(Config):
         for net_id in (self.net_id, self.source_net_id):
             if net_id is not None:
                 parse_net_id(net_id)
+        if self.driver == "pyads" and self.tcp_port != PORT:
+            raise ValueError(f"tcp_port: the driver pyads reaches {PORT} only")
+
+    def check_files(self) -> None:
+        """Raise ConfigError where the driver is not installed."""
+        if self.driver == "pyads":
+            check_installed()
 
 
 async def open_ads_link(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AmsLink]:
     """Hold the one TCP connection to a router; the newest of a host wins, so there is only one."""
     link: AmsLink | None = None
     try:
-        async with open_link(
-            config.host, config.tcp_port,
-            connect_timeout=config.connect_timeout, source_net_id=config.source_net_id,
-        ) as link:  # fmt: skip
+        async with _opened(config) as link:
             io.connected(link.place)
             yield link
     finally:
@@ -106,7 +119,23 @@ async def _tell_route(
         io.fault(error.fault, error.text)
 
 
-@connection("ads", link=open_ads_link, link_key=lambda config: (config.host, config.tcp_port))
+def _opened(config: AdsConfig) -> AbstractAsyncContextManager[AmsLink]:
+    if config.driver == "pyads":
+        return open_pyads_link(
+            config.host, connect_timeout=config.connect_timeout, timeout=config.timeout,
+            source_net_id=config.source_net_id,
+        )  # fmt: skip
+    return open_link(
+        config.host, config.tcp_port,
+        connect_timeout=config.connect_timeout, source_net_id=config.source_net_id,
+    )  # fmt: skip
+
+
+def _link_key(config: AdsConfig) -> tuple[str, int, str]:
+    return config.host, config.tcp_port, config.driver
+
+
+@connection("ads", link=open_ads_link, link_key=_link_key)
 async def ads(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AdsClient]:
     """Beckhoff TwinCAT over ADS; every connection to one host shares one TCP connection."""
     link: AmsLink = await io.link()

@@ -20,6 +20,7 @@ class Target:
         self.link, self.address, self.source, self.timeout = link, address, source, timeout
         self._batcher = ReadBatcher(link, address, source, timeout)
         self.read_many = self._batcher.read
+        self._has_note_sums = True
         link.expect(timeout)
 
     @property
@@ -93,7 +94,7 @@ class Target:
 
     async def add_notes(self, specs: Sequence[commands.NoteSpec]) -> list[tuple[int, int]]:
         """Ask for notifications; (result, handle) for each."""
-        if self.has_sums and len(specs) > 1:
+        if self.has_sums and self._has_note_sums and len(specs) > 1:
             try:
                 data = sums.sum_add_note_request(specs)
                 answer = await self._sum(
@@ -102,6 +103,7 @@ class Target:
             except AdsError as error:
                 if error.number not in UNSUPPORTED:
                     raise
+                self._has_note_sums = False
             else:
                 with understood("sum add notification"):
                     return sums.parse_pairs_response(answer, len(specs))
@@ -109,13 +111,14 @@ class Target:
 
     async def delete_notes(self, handles: Sequence[int]) -> None:
         """Stop notifications; handles that the target no longer knows do not matter."""
-        if self.has_sums and len(handles) > 1:
+        if self.has_sums and self._has_note_sums and len(handles) > 1:
             try:
                 data = sums.sum_delete_note_request(handles)
                 await self._sum(Group.SUM_DELETE_NOTIFICATION, len(handles), 4 * len(handles), data)
             except AdsError as error:
                 if error.number not in UNSUPPORTED:
                     raise
+                self._has_note_sums = False
             else:
                 return
         for handle in handles:

@@ -27,12 +27,15 @@ class Wire:
     has already ended.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, local: str = "", peer: str = "") -> None:
+        """``local`` and ``peer`` are given where the socket itself does not know them."""
         self._sock = sock
+        self.local, self.peer = local, peer
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.local, self.peer = str(sock.getsockname()[0]), str(sock.getpeername()[0])
+            if not peer:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.local, self.peer = str(sock.getsockname()[0]), str(sock.getpeername()[0])
         except OSError:
             sock.close()
             raise

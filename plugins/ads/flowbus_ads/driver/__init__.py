@@ -1,0 +1,1 @@
+"""The second driver: Beckhoff's own library, by pyads, in a process of its own."""
