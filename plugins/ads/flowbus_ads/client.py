@@ -62,6 +62,17 @@ class PreparedWrite:
         if refused:
             raise refused[0]
 
+    async def verify(self) -> None:
+        """Read back what :meth:`send` has written. Raises Rejected where the PLC has another value, Lost."""
+        answers = await self._target.read_many([symbol.read_item for symbol, _ in self._parts])
+        wrong = [
+            _differs(symbol, data, answer)
+            for (symbol, data), answer in zip(self._parts, answers, strict=True)
+            if answer != data
+        ]
+        if wrong:
+            raise Rejected(faults.NOT_VERIFIED, "; ".join(wrong))
+
 
 class AdsClient:
     """One ADS device: a PLC runtime, the system service, an I/O server.
@@ -353,6 +364,13 @@ def _encoded(symbol: Symbol, value: Any) -> bytes:
         return symbol.codec.encode(value)
     except EncodeError as error:
         raise Rejected(faults.BAD_VALUE, f"{symbol.name}: {error}") from None
+
+
+def _differs(symbol: Symbol, data: bytes, answer: bytes | Refusal) -> str:
+    if isinstance(answer, Refusal):
+        return AdsError(answer, f"read {symbol.name}").text
+    written, found = symbol.codec.decode(data), _decoded(symbol, answer)
+    return f"{symbol.name}: written {written!r:.80}, found {found!r:.80}"
 
 
 def _decoded(symbol: Symbol, answer: bytes | Refusal) -> Any:

@@ -104,6 +104,10 @@ PARTLY_WRITTEN = Fault(
     "ads.partly_written", "written in part", "The PLC refused some values of a message; the others are written.",
     "Correct what the text names; read the values back before writing again.",
 )  # fmt: skip
+NOT_VERIFIED = Fault(
+    "ads.not_verified", "written, not verified", "The PLC has confirmed the write, but has another value right after it.",
+    "Look for what else writes this symbol: the PLC program itself, or another client. It is not written again.",
+)  # fmt: skip
 NO_METHOD = Fault(
     "ads.no_method", "no such method", "The function block has no method of this name that may be called.",
     "Check the name, and that the method has the attribute 'TcRpcEnable' in the PLC program.",
@@ -136,7 +140,7 @@ ADDRESS_IN_USE = Fault(
 CONNECTION_FAULTS: Final = (
     CONNECTION_REFUSED, CONNECTION_LOST, CLOSED_AT_ONCE, CONNECT_TIMEOUT, HOST_NOT_FOUND,
     HOST_UNREACHABLE, CANNOT_CONNECT, NO_DISCOVERY, TIMEOUT, PLC_MUTE, BAD_FRAME, BAD_ANSWER, BAD_VALUE,
-    PARTLY_WRITTEN, NO_METHOD, UNSUPPORTED_TYPE, PLC_NOT_RUNNING, SYMBOLS_MISSING, SAMPLES_DROPPED, BAD_CLIENT, ADDRESS_IN_USE,
+    PARTLY_WRITTEN, NOT_VERIFIED, NO_METHOD, UNSUPPORTED_TYPE, PLC_NOT_RUNNING, SYMBOLS_MISSING, SAMPLES_DROPPED, BAD_CLIENT, ADDRESS_IN_USE,
 )  # fmt: skip
 
 FAULTS: Final = (*_RETURN_CODES.values(), *HRESULTS, *CONNECTION_FAULTS)

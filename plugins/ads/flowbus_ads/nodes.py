@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import trio
@@ -95,6 +97,16 @@ class AdsWrite(Config):
         tuple[str, ...],
         Meta(description="Names that an object payload may write, all in one request."),
     ] = ()
+    allow_symbols: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Patterns of names that an object payload may write, as `MAIN.stRecipe.*`; "
+            "`*` stands for any text. Upper and lower case are the same."
+        ),
+    ] = ()
+    verify: Annotated[
+        bool, Meta(description="Read back what was written; another value is `ads.not_verified`.")
+    ] = False
     in_flight: Annotated[
         int,
         Meta(ge=1, le=1000, description="Writes under way at once; above 1 their order is open."),
@@ -104,7 +116,9 @@ class AdsWrite(Config):
     ] = False
 
     def __post_init__(self) -> None:
-        one_of(self.symbol, self.symbols)
+        if self.allow_symbols and self.symbol is None:
+            return
+        one_of(self.symbol, (*self.symbols, *self.allow_symbols))
 
 
 @io_node("ads-write", outlets=(), ttl=10.0)
@@ -114,11 +128,11 @@ async def ads_write(config: AdsWrite, io: NodeIO) -> None:
 
     async def write(message: Message) -> None:
         prepared = await plc.prepare(_values(config, message.payload))
-        if config.retry:
+        # Reading back belongs to it: a loss then must not write again either.
+        with nullcontext() if config.retry else io.once(message):
             await prepared.send()
-        else:
-            with io.once(message):
-                await prepared.send()
+            if config.verify:
+                await prepared.verify()
 
     await io.each(write, limit=config.in_flight)
 
@@ -130,6 +144,16 @@ def _values(config: AdsWrite, payload: Any) -> dict[Key, Any]:
     if not isinstance(payload, dict) or not payload:
         raise Rejected("the payload is not an object of symbol to value, which `symbols` needs")
     for name in payload:
-        if name not in config.symbols:
+        if name not in config.symbols and not _allowed(name, config.allow_symbols):
             raise Rejected(f"{name!r} is not among the symbols that this node may write")
     return dict(payload)
+
+
+def _allowed(name: str, patterns: Sequence[str]) -> bool:
+    plain = name.casefold()
+    return any(fnmatchcase(plain, _literal(pattern.casefold())) for pattern in patterns)
+
+
+def _literal(pattern: str) -> str:
+    """Have brackets mean themselves, as in ``MAIN.aAxis[3]``."""
+    return pattern.replace("[", "[[]")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import trio
 from msgspec import Meta
 
-from flowbus import Config, Message, NodeIO, io_node
+from flowbus import Config, Message, NodeIO, Quality, io_node
 from flowbus_ads import faults
 from flowbus_ads.addresses import AdsRef, IndexAddress
 from flowbus_ads.client import AdsClient
@@ -46,6 +46,20 @@ class AdsSubscribe(Config):
     when_full: Annotated[
         Literal["drop-oldest", "drop-newest"], Meta(description="What a full buffer drops.")
     ] = "drop-oldest"
+    flush_every: Annotated[
+        Annotated[float, Meta(gt=0, le=3600)] | None,
+        Meta(
+            description="Send the samples of so many seconds as one message: a list of "
+            "`{symbol, time, value}`, with the PLC's time in ns.",
+        ),
+    ] = None
+    emit_quality_loss: Annotated[
+        bool,
+        Meta(
+            description="When the PLC is lost, send the last value of each symbol once more, with the "
+            "quality bad."
+        ),
+    ] = False
 
 
 Sample = tuple[str, int, Any]
@@ -57,14 +71,14 @@ class SampleBuffer:
     def __init__(self, size: int, when_full: str) -> None:
         self.dropped = 0
         self.received = 0
-        self._size, self._drop_oldest = size, when_full == "drop-oldest"
+        self.size, self._drop_oldest = size, when_full == "drop-oldest"
         self._samples: deque[Sample] = deque()
         self._waiting: trio.lowlevel.Task | None = None
 
     def put(self, name: str, filetime: int, value: Any) -> None:
         """Take in a sample; never waits."""
         self.received += 1
-        if len(self._samples) >= self._size:
+        if len(self._samples) >= self.size:
             self.dropped += 1
             if not self._drop_oldest:
                 return
@@ -73,6 +87,16 @@ class SampleBuffer:
         task, self._waiting = self._waiting, None
         if task is not None:
             trio.lowlevel.reschedule(task)
+
+    def put_back(self, samples: list[Sample]) -> None:
+        """Take samples back that were taken and not sent, oldest first."""
+        self._samples.extendleft(reversed(samples))
+
+    def drain(self) -> list[Sample]:
+        """Return all samples; none is left."""
+        samples = list(self._samples)
+        self._samples.clear()
+        return samples
 
     async def take(self) -> Sample:
         """Return the oldest sample. For one task."""
@@ -89,16 +113,59 @@ class SampleBuffer:
 @io_node("ads-subscribe")
 async def ads_subscribe(config: AdsSubscribe, io: NodeIO) -> None:
     """Send PLC values as they change: topic is the symbol, time the PLC's own."""
+    buffer: SampleBuffer = io.memory.setdefault(
+        "buffer", SampleBuffer(config.buffer, config.when_full)
+    )
+    await _finish(io, config, buffer)
     plc: AdsClient = await io.connection()
-    buffer = SampleBuffer(config.buffer, config.when_full)
     terms = Terms(_MODES[config.mode], config.cycle_time, config.max_delay)
     async with plc.subscribe(config.symbols, buffer.put, terms) as subscription:
         io.details(lambda: _details(subscription, buffer))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_show, io, subscription, buffer)
+            last = io.memory.setdefault("last", {}) if config.emit_quality_loss else None
             while True:
-                name, filetime, value = await buffer.take()
-                await io.send(Message(value, name, time=filetime_to_ns(filetime)))
+                if config.flush_every is None:
+                    samples = [await buffer.take()]
+                else:
+                    samples = await _gather(buffer, config.flush_every)
+                if last is not None:
+                    last.update((name, value) for name, _, value in samples)
+                await io.send_many(_messages(config, samples))
+
+
+async def _gather(buffer: SampleBuffer, seconds: float) -> list[Sample]:
+    """Return the samples of ``seconds`` from the first one on, at most what the buffer holds."""
+    samples = [await buffer.take()]
+    try:
+        with trio.move_on_after(seconds):
+            while len(samples) < buffer.size:
+                samples.append(await buffer.take())
+    except BaseException:
+        buffer.put_back(samples)
+        raise
+    return samples
+
+
+def _messages(config: AdsSubscribe, samples: list[Sample]) -> list[Message]:
+    if config.flush_every is None:
+        return [Message(v, name, time=filetime_to_ns(filetime)) for name, filetime, v in samples]
+    rows = [{"symbol": s, "time": filetime_to_ns(filetime), "value": v} for s, filetime, v in samples]
+    return [Message(rows)]
+
+
+async def _finish(io: NodeIO, config: AdsSubscribe, buffer: SampleBuffer) -> None:
+    """Send what came before the PLC was lost, and what was known of it, marked as bad."""
+    left = buffer.drain()
+    last: dict[str, Any] = io.memory.pop("last", {})
+    if not left and not last:
+        return
+    io.degraded(faults.CONNECTION_LOST, "sends what came before the PLC was lost")
+    if left:
+        await io.send_many(_messages(config, left))
+    if config.emit_quality_loss:
+        last.update((name, value) for name, _, value in left)
+        await io.send_many([Message(v, name, quality=Quality.BAD) for name, v in last.items()])
 
 
 async def _show(io: NodeIO, subscription: Subscription, buffer: SampleBuffer) -> None:
