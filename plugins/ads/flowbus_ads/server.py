@@ -155,7 +155,8 @@ class PlcServer:
             client.scope.cancel()
             return
         answer = self.plc.answer(client.number, frame)
-        answer = self.switches.spoil(answer)
+        if answer:
+            answer = self.switches.spoil(answer)
         if answer:
             client.wire.put_quietly(answer)
 

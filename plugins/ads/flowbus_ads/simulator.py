@@ -13,6 +13,8 @@ from flowbus import Config, ConfigError, Message, NodeIO, Rejected, Secret, io_n
 from flowbus_ads.link import default_net_id
 from flowbus_ads.plc.behaviours import Behaviour, SymbolOptions
 from flowbus_ads.plc.device import SimulatedPlc
+from flowbus_ads.plc.iooptions import IoDeviceOptions
+from flowbus_ads.plc.iotree import SimulatedIo
 from flowbus_ads.plc.memory import PlcMemory
 from flowbus_ads.plc.routes import Router
 from flowbus_ads.plc.typedefs import Program, TypeOptions
@@ -63,6 +65,10 @@ class AdsSimulator(Config):
         dict[str, TypeOptions],
         Meta(description="Types that the program declares, by name: structures, enumerations, aliases."),
     ] = field(default_factory=dict)
+    io: Annotated[
+        tuple[IoDeviceOptions, ...],
+        Meta(description="I/O devices that the I/O server (AMS port 300) tells of; none: no I/O server."),
+    ] = ()
     cycle: Annotated[
         float,
         Meta(
@@ -96,7 +102,8 @@ def build_plc(config: AdsSimulator) -> tuple[SimulatedPlc, list[Behaviour]]:
     net_id = parse_net_id(config.net_id or default_net_id(config.host))
     # Handles of an earlier start must not mean anything now, as after a restart of a real PLC.
     first_handle = 0x1000 + time.time_ns() // 1_000_000 % 0xFFFF * 0x1000
-    plc = SimulatedPlc(net_id, config.ams_port, memory, first_handle=first_handle)
+    io = SimulatedIo(net_id, config.io, time.monotonic) if config.io else None
+    plc = SimulatedPlc(net_id, config.ams_port, memory, first_handle=first_handle, io=io)
     return plc, behaviours
 
 
@@ -188,6 +195,12 @@ def _state(server: PlcServer, payload: Any) -> None:
     server.plc.state = AdsState[str(payload).upper()]
 
 
+def _io(server: PlcServer) -> SimulatedIo:
+    if server.plc.io is None:
+        raise ValueError("the simulated PLC has no I/O devices; declare them with `io`")
+    return server.plc.io
+
+
 COMMANDS: dict[str, Callable[[PlcServer, Any], None]] = {
     "mute": _mute,
     "slow": _slow,
@@ -199,6 +212,8 @@ COMMANDS: dict[str, Callable[[PlcServer, Any], None]] = {
     "drop": lambda server, payload: server.drop_clients(),
     "online-change": lambda server, payload: server.online_change(),
     "remove": lambda server, payload: server.plc.memory.remove(str(payload)),
+    "io-terminal": lambda server, payload: _io(server).set_terminal(payload),
+    "io-device": lambda server, payload: _io(server).set_device(payload),
     "burst": lambda server, payload: server.burst(int(payload or 100)),
 }
 """What a message with ``headers.command`` does; its payload is the argument."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
+from flowbus_ads.plc.iotree import Silent, SimulatedIo
 from flowbus_ads.plc.memory import Place, PlcMemory
 from flowbus_ads.plc.notes import Note, NoteBook, Outgoing, Owner
 from flowbus_ads.plc.sums import SumServices
@@ -40,9 +41,9 @@ class SimulatedPlc:
 
     def __init__(
         self, net_id: bytes, port: int, memory: PlcMemory, *,
-        name: str = "flowbus PLC", first_handle: int = 0x1000,
+        name: str = "flowbus PLC", first_handle: int = 0x1000, io: SimulatedIo | None = None,
     ) -> None:  # fmt: skip
-        self.net_id, self.port, self.memory = net_id, port, memory
+        self.net_id, self.port, self.memory, self.io = net_id, port, memory, io
         self.info = commands.DeviceInfo(name, 3, 1, 4024)
         self.state, self.device_state = AdsState.RUN, 0
         self.version = 1
@@ -68,16 +69,21 @@ class SimulatedPlc:
         }
 
     def answer(self, owner: Owner, frame: Frame) -> bytes:
-        """Return the frame that answers a request of connection ``owner``."""
+        """Return the frame that answers a request of connection ``owner``; none where no answer comes."""
         self.requests += 1
-        error = self._route(frame)
-        if error:
-            data = b""
-        else:
-            try:
+        port = None if self.io is None else self.io.at(frame.target)
+        error = self._route(frame) if port is None else ErrorCode.NONE
+        try:
+            if error:
+                data = b""
+            elif port is not None:
+                data = port.answer(owner, frame, sums=self.sums_enabled)
+            else:
                 data = self._commands[frame.command](owner, frame)
-            except ProtocolError:
-                data = commands.read_response(ErrorCode.INVALID_SIZE)
+        except ProtocolError:
+            data = commands.read_response(ErrorCode.INVALID_SIZE)
+        except Silent:
+            return b""
         size = len(data)
         head = HEADER.pack(
             0, 32 + size, frame.source, frame.target, frame.command, RESPONSE, size, error,
