@@ -17,6 +17,7 @@ def flowbus_register() -> dict[str, dict[str, object]]:
             "ads-rpc": "flowbus_ads.device:ads_rpc",
             "ads-state": "flowbus_ads.device:ads_state",
             "ads-io-tree": "flowbus_ads.ionodes:ads_io_tree",
+            "ads-io-monitor": "flowbus_ads.ionodes:ads_io_monitor",
             "ads-simulator": "flowbus_ads.simulator:ads_simulator",
         },
         "faults": {"ads": "flowbus_ads.faults:FAULTS"},

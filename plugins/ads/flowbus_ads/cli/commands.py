@@ -24,6 +24,7 @@ from flowbus_ads.cli.session import (
     table,
     with_client,
 )
+from flowbus_ads.cli.tree import tree_command
 from flowbus_ads.client import AdsClient
 from flowbus_ads.device import shown
 from flowbus_ads.discovery import Route, add_route, discover
@@ -293,3 +294,6 @@ def _sample(name: str, filetime: int, value: Any, *, as_json: bool) -> str:
         return json.dumps(fields, ensure_ascii=False)
     local = moment.astimezone().strftime("%H:%M:%S.%f")[:-3]
     return f"{local}  {name}  {show(value, as_json=False)}"
+
+
+ads.add_command(tree_command)

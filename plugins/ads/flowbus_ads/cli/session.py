@@ -50,6 +50,15 @@ def net_id(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 def device_options(command: Command) -> Command:
     """Give a command the argument HOST and the options of a device; it gets a :class:`Device`."""
+    return device_at(851, "AMS port: 851 is the first PLC runtime, 10000 the system service.")(command)
+
+
+def device_at(ams_port: int, port_help: str) -> Callable[[Command], Command]:
+    """Return :func:`device_options` with another default of ``--port``."""
+    return lambda command: _with_options(command, ams_port, port_help)
+
+
+def _with_options(command: Command, ams_port: int, port_help: str) -> Command:
 
     @wraps(command)
     def with_device(**options: Any) -> Any:
@@ -66,8 +75,7 @@ def device_options(command: Command) -> Command:
                      help="UDP port of the router."),
         click.option("--tcp-port", type=port, default=PORT, show_default=True,
                      help="TCP port of the router."),
-        click.option("--port", "-p", type=port, default=851, show_default=True,
-                     help="AMS port: 851 is the first PLC runtime, 10000 the system service."),
+        click.option("--port", "-p", type=port, default=ams_port, show_default=True, help=port_help),
         click.option("--net-id", callback=net_id, metavar="NETID",
                      help="AMS NetId of the device; without it it is asked by UDP."),
         click.argument("host"),
