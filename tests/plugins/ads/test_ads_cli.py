@@ -25,7 +25,6 @@ PLC = {
         "MAIN.st": {"type": "ST", "value": {"a": 1, "b": 2.5}},
         "GVL.nTick": {"type": "UDINT", "behaviour": "counter", "period": 0.01},
     },
-    "io": [{"terminals": ["EK1100", "EL1008", "EL3064"]}],
 }  # fmt: skip
 
 
@@ -63,22 +62,6 @@ async def test_a_technician_looks_around() -> None:
         (found,) = json.loads(await ads("symbols", HOST, "stext", "--json"))
         assert (found["name"], found["type"], found["size"]) == ("MAIN.sText", "STRING(20)", 21)
         assert json.loads(await ads("state", HOST, "--json"))["state"] == "run"
-
-
-async def test_the_tree_of_terminals_is_shown_whole_or_in_part() -> None:
-    async with plc():
-        lines = (await ads("tree", HOST)).splitlines()
-        assert lines[0] == "I/O Server 3.1, 1 devices"
-        assert lines[1].startswith("1 Device 1 (EtherCAT) (EtherCAT, 5.47.0.1.2.1)")
-        assert [line.split()[:2] for line in lines[2:]] == [
-            ["1001", "EK1100"], ["1002", "EL1008"], ["1003", "EL3064"],
-        ]  # fmt: skip
-        whole = json.loads(await ads("tree", HOST, "--json"))
-        assert len(whole["devices"][0]["terminals"]) == 3
-        one = json.loads(await ads("tree", HOST, "--terminal", "1003", "--json"))
-        assert (one["device"], one["type"]) == (1, "EL3064")
-        refused = await ads("tree", HOST, "--device", "Nope", code=69)
-        assert "the I/O server has no device 'Nope'; there is 1 (Device 1 (EtherCAT))" in refused
 
 
 async def test_values_are_read_and_written() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from flowbus_ads.cli.tree import tree_command
 from flowbus_ads.client import AdsClient
 from flowbus_ads.device import shown
 from flowbus_ads.discovery import Route, add_route, discover
-from flowbus_ads.iotree import IoServer
 from flowbus_ads.protocol.constants import AdsState, TransMode
 from flowbus_ads.protocol.discovery import UDP_PORT
 from flowbus_ads.protocol.notifications import filetime_to_ns
@@ -212,51 +210,6 @@ def state_command(device: Device, wanted: str | None, as_json: bool) -> None:
         return
     for line in table([(f"{name}:", str(value)) for name, value in facts.items()]):
         click.echo(line)
-
-
-@ads.command("tree")
-@device_options
-@click.option("--device", "which", help="Only this I/O device, by id or name.")
-@click.option("--terminal", help="Only this terminal, by EtherCAT address or name.")
-@_JSON
-def tree_command(
-    device: Device, which: str | None, terminal: str | None, as_json: bool
-) -> None:
-    """Show the I/O devices of the PLC's system and their EtherCAT terminals."""
-
-    async def ask(client: AdsClient) -> dict[str, Any]:
-        server = IoServer(client.target)
-        if which is None and terminal is None:
-            return await server.tree()
-        return await server.part(_number_or_name(which), _number_or_name(terminal))
-
-    found = with_client(device, ask)
-    if as_json or terminal is not None:
-        click.echo(json.dumps(found, ensure_ascii=False, indent=None if as_json else 2))
-        return
-    if "server" in found:
-        server = found["server"]
-        click.echo(f"{server['name']} {server['version']}, {len(found['devices'])} devices")
-    for one in found.get("devices", [found]):
-        for line in _branch(one):
-            click.echo(line)
-
-
-def _branch(device: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of one I/O device: itself, its terminals, what is wrong with them."""
-    what = ", ".join(str(device[key]) for key in ("type", "net_id") if device.get(key))
-    yield f"{device['id']} {device.get('name') or '-'} ({what})"
-    if "fault" in device:
-        yield f"    {device['fault']['code']}: {device['fault']['text']}"
-    rows = [
-        tuple(str(terminal.get(key) or "-") for key in ("address", "type", "name", "state", "link"))
-        for terminal in device["terminals"]
-    ]
-    yield from (f"    {line}" for line in table(rows))
-
-
-def _number_or_name(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
 
 
 def parsed(text: str) -> Any:
