@@ -1,7 +1,7 @@
 #!/bin/sh
-# Peers that the system tests talk to: mosquitto, Chromium, and of Node.js the WebSocket library `ws` and the
-# ADS client `ads-client`, in ${XDG_CACHE_HOME:-~/.cache}/flowbus-tests. Without them their tests are skipped,
-# and say so.
+# Peers that tests talk to: mosquitto, Chromium, of Node.js the WebSocket library `ws` and the ADS client
+# `ads-client`, and for Python 3.13 the ADS client CATio, these in ${XDG_CACHE_HOME:-~/.cache}/flowbus-tests.
+# Without them their tests are skipped, and say so.
 
 mosquitto_is_there() {
     command -v mosquitto >/dev/null 2>&1 || [ -x /usr/sbin/mosquitto ] || return 1
@@ -31,6 +31,17 @@ npm_install() {
     npm install --no-package-lock --no-audit --no-fund --omit=dev "$2" >/dev/null 2>&1
 }
 
+# CATio, which introspects TwinCAT systems; its constants need the enum of Python 3.13.
+catio_install() {
+    [ -x "$cache/catio/bin/python" ] && return 0
+    command -v python3.13 >/dev/null 2>&1 || return 1
+    echo "installing fastcs-catio for the tests, in $cache/catio"
+    mkdir -p "$cache" && python3.13 -m venv "$cache/catio" >/dev/null 2>&1 &&
+        "$cache/catio/bin/pip" install -q fastcs-catio==1.1a3 >/dev/null 2>&1 && return 0
+    rm -rf "$cache/catio"
+    return 1
+}
+
 mosquitto_is_there || apt_install mosquitto mosquitto-clients || {
     echo "mosquitto is not installed and cannot be installed from here; the tests that need it are skipped."
     echo "To run them: apt-get install mosquitto mosquitto-clients (as root), then make test again."
@@ -45,4 +56,7 @@ for peer in "ws ws@8" "ads ads-client@2.1.0"; do
         echo "Node.js or its package ${peer#* } cannot be installed from here; the tests that need it are skipped."
     }
 done
+catio_install || {
+    echo "Python 3.13 or its package fastcs-catio cannot be had here; the test that needs it is skipped."
+}
 exit 0

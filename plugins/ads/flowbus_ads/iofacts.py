@@ -83,21 +83,15 @@ def master(look: Look | NotTold) -> dict[str, Any]:
     return facts.done(terminal_count=len(look.addresses))
 
 
-def seen(look: Look, place: int) -> Facts:
-    """Return what the master's lists tell of the terminal at a place."""
+def terminal(look: Look, place: int, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the terminal at a place: the answers about it alone, and what the master's lists tell of it."""
     facts = Facts(address=look.addresses[place])
+    for name, answer in answers.items():
+        facts.put(name, answer, _fields)
     states = _at(look.states, place)
     facts.put("state", states, lambda pair: iotree.state_words(pair.state))
     facts.put("link", states, lambda pair: iotree.link_words(pair.link))
     facts.put("crc_sum", _at(look.crc_sums, place))
-    return facts
-
-
-def terminal(look: Look, place: int, answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a terminal: what the lists tell of it and the answers about it alone."""
-    facts = seen(look, place)
-    for name, answer in answers.items():
-        facts.put(name, answer, _fields)
     return facts.done()
 
 

@@ -73,8 +73,8 @@ class IoServer:
         _raise_fault(devices)
         if address is not None:
             raise Rejected(f"{where} no terminal at address {address}")
-        one_of(terminal, [one for above in devices for one in above["terminals"]], "address", f"{where} no terminal")
-        raise AssertionError("unreachable")
+        there = [one for above in devices for one in above["terminals"]]
+        return one_of(terminal, there, "address", f"{where} no terminal")
 
     async def devices(self) -> list[dict[str, Any]]:
         """Return id, name, type and NetId of each device. Raises AdsError, Lost."""

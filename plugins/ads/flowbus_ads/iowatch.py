@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import trio
 
 from flowbus_ads import iofacts
-from flowbus_ads.iofacts import Facts, Look, NotTold
+from flowbus_ads.iofacts import Look, NotTold
 from flowbus_ads.iotree import Master
 from flowbus_ads.protocol.iotree import Crc, Frames
 
@@ -102,11 +102,8 @@ class Watch:
 
     def _terminal(self, look: Look, place: int) -> dict[str, Any]:
         number = look.addresses[place]
-        facts: Facts = iofacts.seen(look, place)
-        facts.put("name", self._names[number])
-        _, crc = self._crc.get(number, (0, look.crc_sums))
-        facts.put("crc", crc, lambda ports: ports._asdict())
-        return facts.done()
+        _, crc = self._crc.get(number, (0, look.crc_sums))  # without the sums nothing was asked by port
+        return iofacts.terminal(look, place, {"name": self._names[number], "crc": crc})
 
 
 def _rate(last: tuple[float, Frames] | None, now: float, frames: Frames, name: str) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import trio
@@ -13,6 +13,8 @@ from flowbus import Config, ConfigError, Message, NodeIO, Rejected, Secret, io_n
 from flowbus_ads.link import default_net_id
 from flowbus_ads.plc.behaviours import Behaviour, SymbolOptions
 from flowbus_ads.plc.device import SimulatedPlc
+from flowbus_ads.plc.iochanges import set_device, set_terminal
+from flowbus_ads.plc.iodevices import IoDevice
 from flowbus_ads.plc.iooptions import IoDeviceOptions
 from flowbus_ads.plc.iotree import SimulatedIo
 from flowbus_ads.plc.memory import PlcMemory
@@ -195,10 +197,10 @@ def _state(server: PlcServer, payload: Any) -> None:
     server.plc.state = AdsState[str(payload).upper()]
 
 
-def _io(server: PlcServer) -> SimulatedIo:
+def _io(server: PlcServer) -> Sequence[IoDevice]:
     if server.plc.io is None:
         raise ValueError("the simulated PLC has no I/O devices; declare them with `io`")
-    return server.plc.io
+    return list(server.plc.io.devices.values())
 
 
 COMMANDS: dict[str, Callable[[PlcServer, Any], None]] = {
@@ -212,8 +214,8 @@ COMMANDS: dict[str, Callable[[PlcServer, Any], None]] = {
     "drop": lambda server, payload: server.drop_clients(),
     "online-change": lambda server, payload: server.online_change(),
     "remove": lambda server, payload: server.plc.memory.remove(str(payload)),
-    "io-terminal": lambda server, payload: _io(server).set_terminal(payload),
-    "io-device": lambda server, payload: _io(server).set_device(payload),
+    "io-terminal": lambda server, payload: set_terminal(_io(server), payload),
+    "io-device": lambda server, payload: set_device(_io(server), payload),
     "burst": lambda server, payload: server.burst(int(payload or 100)),
 }
 """What a message with ``headers.command`` does; its payload is the argument."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from flowbus_ads import faults
+from flowbus_ads import faults, iofacts
 from flowbus_ads.client import AdsClient
 from flowbus_ads.iotree import IoServer
 from flowbus_ads.link import AmsLink, open_link
@@ -248,6 +248,26 @@ async def test_commands_that_cannot_be(command: str, payload: Any, text: str) ->
             order(server, command, payload)
 
 
+def test_what_was_not_told_is_none_and_says_why() -> None:
+    no = Rejected(faults.BAD_ANSWER, "no")
+    said = {"code": "ads.bad_answer", "text": "no"}
+    onboard = iofacts.head(3, "CX7000 I/O", no, no)
+    assert onboard == {
+        "id": 3, "name": "CX7000 I/O", "type": None, "net_id": None, "type_number": None,
+        "faults": {"type": said, "net_id": said},
+    }  # fmt: skip
+    assert not iofacts.is_master(onboard)
+    look = iofacts.Look([1001], no, no, no, no, no)
+    assert iofacts.master(look) == {
+        "identity": None, "state": None, "frames": None, "terminal_count": 1,
+        "faults": {"identity": said, "state": said, "frames": said},
+    }  # fmt: skip
+    assert iofacts.terminal(look, 0, {"name": "Term 1"}) == {
+        "address": 1001, "name": "Term 1", "state": None, "link": None, "crc_sum": None,
+        "faults": {"state": said, "link": said, "crc_sum": said},
+    }  # fmt: skip
+
+
 # ---- in a flow
 
 
@@ -282,3 +302,19 @@ async def test_a_flow_asks_for_the_tree_and_for_parts() -> None:
                 end = await running.put("in", Message(payload))
                 assert end.outcome is Outcome.REJECTED
                 assert text in end.text
+
+
+async def test_a_question_outlives_the_connection() -> None:
+    nodes = {"in": {"type": "test-source"}, "tree": {"type": "ads-io-tree", "connection": "plc"}}
+
+    async def order(name: str, payload: Any = None) -> None:
+        await running.put("do", Message(payload, headers={"command": name}))
+
+    with trio.fail_after(20):
+        async with run_flow(flow(nodes, [["in", "tree"], ["tree", "out"]])) as running:
+            await running.wait_running("plc")
+            await order("mute")
+            running.put_soon("in", Message(None))
+            await order("drop")
+            await order("mute", False)
+            assert len((await running.get("out")).payload["devices"]) == 2

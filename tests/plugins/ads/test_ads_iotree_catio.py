@@ -1,7 +1,6 @@
 """CATio, which introspects TwinCAT systems at Diamond Light Source, against the simulated I/O server.
 
-It needs Python 3.13 and the package fastcs-catio 1.1a3 in a virtual environment of its own:
-``python3.13 -m venv ~/.cache/flowbus-tests/catio`` and its ``pip install fastcs-catio==1.1a3``.
+It needs Python 3.13 and the package fastcs-catio in a virtual environment of its own; tests/install_peers.sh makes it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flow
 PYTHON = CACHE / "catio" / "bin" / "python"
 PEER = Path(__file__).parent / "catio_peer.py"
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=f"needs fastcs-catio in {CACHE / 'catio'}")
+pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="needs Python 3.13 and fastcs-catio: sh tests/install_peers.sh")
 
 HOST, NET_ID = "127.0.0.61", "5.61.0.1.1.1"
 TERMINALS = ["EK1100", *["EL1008", "EL2008", "EL3064"] * 6, "EK1110"]

@@ -2,81 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from flowbus_ads.plc.iooptions import IoDeviceOptions, IoTerminalOptions
+from flowbus_ads.plc.iodevices import IoDevice
+from flowbus_ads.plc.iooptions import IoDeviceOptions
 from flowbus_ads.plc.notes import NoteBook, Owner
 from flowbus_ads.plc.sums import SumServices
 from flowbus_ads.protocol import commands, iotree
 from flowbus_ads.protocol.address import ams_address, parse_net_id
 from flowbus_ads.protocol.ams import Frame
 from flowbus_ads.protocol.constants import AdsState, Command, ErrorCode, Group
-from flowbus_ads.protocol.iotree import Crc, Frames, Identity, IoGroup, Link, SlaveState, States
+from flowbus_ads.protocol.iotree import Identity, IoGroup, Link
 
-_FRAMES_PER_SECOND: Final = 1000
-_QUEUED_PER_SECOND: Final = 10
 _MASTER_IDENTITY: Final = Identity(2, 0x0001_0000, 0x0003_0001, 1)
 Outcome = bytes | ErrorCode
 
 
 class Silent(Exception):
     """Nobody answers this request; the client waits in vain."""
-
-
-class Terminal:
-    """A terminal. ``silent``: what is asked of it alone gets no answer; absent ones are refused."""
-
-    def __init__(self, place: int, address: int, options: IoTerminalOptions) -> None:
-        self.address, self.type = address, options.type
-        self.name = options.name or f"Term {place} ({options.type})"
-        self.identity = options.identity()
-        self.state, self.link = int(SlaveState[options.state]), 0
-        self.crc = Crc()
-        self.silent = False
-
-    @property
-    def states(self) -> States:
-        """Its two state bytes."""
-        return States(self.state, self.link)
-
-
-class IoDevice:
-    """An I/O device. Its frames are counted by ``clock`` (seconds): a thousand a second."""
-
-    def __init__(
-        self, number: int, net_id: bytes, options: IoDeviceOptions, clock: Callable[[], float]
-    ) -> None:
-        self.number, self.net_id, self.type = number, net_id, options.type
-        self.name = options.name or f"Device {number} (EtherCAT)"
-        self.state = int(SlaveState[options.state])
-        self.silent = False
-        self.lost = 0
-        self.terminals = list(_terminals(options.terminals))
-        self._clock, self._start = clock, clock()
-        addresses = [terminal.address for terminal in self.terminals]
-        double = next((a for a in addresses if addresses.count(a) > 1), None)
-        if double is not None:
-            raise ValueError(f"two terminals have the address {double}")
-        if max(addresses, default=0) > 0xFFFF:
-            raise ValueError(f"the addresses of the terminals of I/O device {number} go beyond 65535")
-
-    @property
-    def is_master(self) -> bool:
-        """Whether it is an EtherCAT master."""
-        return self.type in iotree.DEVICE_TYPES
-
-    def frames(self) -> Frames:
-        """Return its counters of this moment."""
-        seconds = self._clock() - self._start
-        return Frames(
-            int(seconds * 1e6), int(seconds * _FRAMES_PER_SECOND), self.lost,
-            int(seconds * _QUEUED_PER_SECOND), 0,
-        )  # fmt: skip
-
-    def reset_frames(self) -> None:
-        """Set the frame counters to zero."""
-        self._start, self.lost = self._clock(), 0
 
 
 class SimulatedIo:
@@ -130,48 +74,6 @@ class SimulatedIo:
             case iotree.DeviceOffset.TYPE:
                 return device.type.to_bytes(2, "little")
         return ErrorCode.INVALID_OFFSET
-
-    # ---- what messages change
-
-    def set_terminal(self, wish: Any) -> None:
-        """Change a terminal: ``{"terminal", "device", "state", "link", "crc", "silent"}``.
-
-        ``link`` is the byte of the link state, ``crc`` what is added: at port a, or by port. Raises
-        ValueError, TypeError; then nothing has changed.
-        """
-        given = _wish(wish, {"device", "terminal", "state", "link", "crc", "silent"})
-        terminal = self._terminal(given.get("device"), given.get("terminal"))
-        state = _state(given["state"]) if "state" in given else terminal.state
-        link = _link(given["link"]) if "link" in given else terminal.link
-        crc = _more_crc(terminal.crc, given["crc"]) if "crc" in given else terminal.crc
-        silent = _flag(given.get("silent", terminal.silent))
-        terminal.state, terminal.link, terminal.crc, terminal.silent = state, link, crc, silent
-
-    def set_device(self, wish: Any) -> None:
-        """Change a device: ``{"device", "state", "lost", "silent"}``; ``lost`` frames are added.
-
-        Raises ValueError, TypeError; then nothing has changed.
-        """
-        given = _wish(wish, {"device", "state", "lost", "silent"})
-        device = self._device(given.get("device"))
-        state = _state(given["state"]) if "state" in given else device.state
-        lost = _count(given.get("lost", 0))
-        device.silent = _flag(given.get("silent", device.silent))
-        device.state, device.lost = state, device.lost + lost
-
-    def _device(self, key: Any) -> IoDevice:
-        for device in self.devices.values():
-            if key in (device.number, device.name) and type(key) is not bool:
-                return device
-        raise ValueError(f"there is no I/O device {key!r}")
-
-    def _terminal(self, device: Any, key: Any) -> Terminal:
-        among = self.devices.values() if device is None else [self._device(device)]
-        found = [t for d in among for t in d.terminals if key in (t.address, t.name)]
-        if len(found) == 1 and type(key) is not bool:
-            return found[0]
-        raise ValueError(f"{'several devices have a' if found else 'there is no'} terminal {key!r}")
-
 
 class IoPort:
     """One AMS address: reads go to ``read(group, offset)``, alone or in a sum."""
@@ -290,14 +192,6 @@ class Master(IoPort):
         return ErrorCode.INVALID_OFFSET
 
 
-def _terminals(options: Sequence[str | IoTerminalOptions]) -> Iterator[Terminal]:
-    address = 1000
-    for place, given in enumerate(options, 1):
-        one = IoTerminalOptions(type=given) if isinstance(given, str) else given
-        address = one.address or address + 1
-        yield Terminal(place, address, one)
-
-
 def _answered(outcome: Outcome) -> bytes:
     if isinstance(outcome, bytes):
         return commands.read_response(0, outcome)
@@ -306,48 +200,3 @@ def _answered(outcome: Outcome) -> bytes:
 
 def _text(text: str) -> bytes:
     return text.encode("cp1252", "replace") + b"\0"
-
-
-def _wish(wish: Any, names: set[str]) -> dict[str, Any]:
-    if not isinstance(wish, dict):
-        raise TypeError(f"an object with {', '.join(sorted(names))} is needed")
-    for name in set(wish) - names:
-        raise ValueError(f"unknown {name!r}: give {', '.join(sorted(names))}")
-    return wish
-
-
-def _state(given: Any) -> int:
-    """Return a state byte: a name such as SAFEOP, or the byte itself for one with an error bit."""
-    if isinstance(given, str) and given.upper() in SlaveState.__members__:
-        return int(SlaveState[given.upper()])
-    if type(given) is int and 0 <= given <= 0xFF:
-        return given
-    raise ValueError(f"{given!r} is no state: {', '.join(SlaveState.__members__)} or a byte")
-
-
-def _link(given: Any) -> int:
-    if type(given) is int and 0 <= given <= 0xFF:
-        return given
-    raise ValueError(f"{given!r} is no link state: a byte is needed, 0 for a good link, 1 for none")
-
-
-def _count(given: Any) -> int:
-    if type(given) is int and 0 <= given <= 0xFFFF_FFFF:
-        return given
-    raise ValueError(f"{given!r} is no count")
-
-
-def _flag(given: Any) -> bool:
-    if not isinstance(given, bool):
-        raise TypeError(f"{given!r} is neither true nor false")
-    return given
-
-
-def _more_crc(crc: Crc, given: Any) -> Crc:
-    more = given if isinstance(given, dict) else {"a": given}
-    for port in set(more) - set(Crc._fields):
-        raise ValueError(f"{port!r} is no port: {', '.join(Crc._fields)}")
-    return Crc(*[
-        (old + _count(more.get(port, 0))) & 0xFFFF_FFFF
-        for port, old in zip(Crc._fields, crc, strict=True)
-    ])  # fmt: skip
