@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from flowbus_ads.driver.parent import open_pyads_link
+from flowbus_ads.plc.device import SimulatedPlc
+from flowbus_ads.plc.memory import PlcMemory
+from flowbus_ads.protocol.address import ams_address, parse_net_id
+from flowbus_ads.protocol.constants import PORT, Command
+from flowbus_ads.server import PlcServer
+from flowbus_ads.target import Target
 
-from flowbus import Message, Outcome, Quality, State, plugins
+from flowbus import Lost, Message, Outcome, Quality, State, plugins
 from flowbus.check import check_file
 from flowbus.testing import Flow, run_flow
 
 pytest.importorskip("pyads")
+WORKERS = 8
+"""Threads of the driver."""
 pytestmark = pytest.mark.system
 
 HOST, NET_ID = "127.0.0.48", "5.48.0.1.1.1"
@@ -126,6 +136,38 @@ async def test_a_plc_that_is_cut_off_comes_back_and_nothing_is_written_twice() -
             while True:
                 writes.append((await flow.get("written")).payload)
         assert writes == [9]
+
+
+async def test_a_write_that_has_waited_too_long_is_not_done() -> None:
+    memory = PlcMemory()
+    place = memory.add("MAIN.n", "DINT")
+    plc = SimulatedPlc(parse_net_id(NET_ID), 851, memory)
+    server = PlcServer(plc)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve, HOST, PORT)
+            async with open_pyads_link(HOST, timeout=1.0) as link:
+                address = ams_address(parse_net_id(NET_ID), 851)
+                target = Target(link, address, ams_address(link.net_id, 1), 1.0)
+                await target.read(place.group, place.offset, 4)
+                server.switches.mute = True
+
+                async def lost(ask: Callable[[], Awaitable[Any]]) -> None:
+                    with pytest.raises(Lost):
+                        await ask()
+
+                async with trio.open_nursery() as asking:
+                    for _ in range(2):  # every thread waits for an answer that will not come, twice
+                        for _ in range(WORKERS):
+                            asking.start_soon(lost, partial(target.request, Command.READ_STATE, b"", "state"))
+                        await trio.sleep(0.4)
+                    write = partial(target.write, place.group, place.offset, b"\5\0\0\0", "write")
+                    asking.start_soon(lost, write)
+                    await trio.sleep(0.6)
+                    server.switches.mute = False
+                await target.read(place.group, place.offset, 4)  # the threads are free again
+                assert plc.write_requests == 0
+            nursery.cancel_scope.cancel()
 
 
 def test_it_reaches_the_standard_port_only(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""pyads as a client of the simulated PLC: the cases of pyads_cases.py, in a process of their own.
+"""pyads as a client of the simulated PLC: the cases of pyads_*cases.py, each file in a process of its own.
 
 The library that pyads loads crashes its process now and then when notifications are deleted while
 their callbacks run. That is no failure of the simulated PLC: a process ended by a signal is tried
@@ -15,15 +15,16 @@ import pytest
 
 pytestmark = pytest.mark.system
 
-CASES = Path(__file__).with_name("pyads_cases.py")
+CASES = sorted(Path(__file__).parent.glob("pyads_*cases.py"))
 TRIES = 3
 
 
-def test_pyads_as_a_client() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
+@pytest.mark.parametrize("cases", CASES, ids=lambda path: path.stem)
+def test_pyads_as_a_client(cases: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(cases)]
     for _ in range(TRIES):
         ended = subprocess.run(
-            command, cwd=CASES.parents[2], capture_output=True, text=True, timeout=120, check=False
+            command, cwd=cases.parents[2], capture_output=True, text=True, timeout=120, check=False
         )
         if ended.returncode >= 0:
             break

@@ -64,6 +64,10 @@ class Caller:
         """Ask anew for every method."""
         self._known.clear()
 
+    def handles(self) -> list[int]:
+        """Return the handles that the target holds for the methods that were called."""
+        return [handle for handle, _ in self._known.values()]
+
     async def prepare(self, symbol: str, method: str, arguments: Any) -> PreparedCall:
         """Find the method and encode the inputs; nothing is called yet. Raises Rejected, Lost."""
         key = (symbol, method)

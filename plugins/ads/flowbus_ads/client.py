@@ -19,59 +19,17 @@ from flowbus_ads.errors import AdsError, Refusal, lost_if_refused, understood
 from flowbus_ads.link import AmsLink, Nobody
 from flowbus_ads.protocol import commands, sums
 from flowbus_ads.protocol.address import ams_address, parse_net_id
-from flowbus_ads.protocol.codecs import Codec
 from flowbus_ads.protocol.constants import STALE_HANDLE, AdsState, Command, Group
-from flowbus_ads.protocol.errors import DecodeError, EncodeError
-from flowbus_ads.protocol.structures import StructCodec
+from flowbus_ads.protocol.errors import DecodeError
 from flowbus_ads.protocol.symbols import SymbolEntry, parse_table, parse_upload_info
 from flowbus_ads.protocol.typetable import TypeTable
 from flowbus_ads.subscriptions import Deliver, Subscription, Terms
 from flowbus_ads.symbols import Symbol, SymbolTable
 from flowbus_ads.target import Target
+from flowbus_ads.writes import PreparedWrite, some_members
 
 _RETRY_MISSING: Final = 5
 """Heartbeats between two looks for symbols that a subscription misses."""
-
-
-class PreparedWrite:
-    """One or several values, encoded, about to be written in one request."""
-
-    def __init__(
-        self, target: Target, symbols: SymbolTable, parts: Sequence[tuple[Symbol, bytes]]
-    ) -> None:
-        self._target, self._symbols, self._parts = target, symbols, parts
-
-    async def send(self) -> None:
-        """Write, once, and return when the PLC has confirmed every value.
-
-        Raises AdsError when the PLC refuses, Rejected when it refuses some of several values (the
-        text names them, the others are written), Lost when it is not known what was written.
-        """
-        refused: list[AdsError] = []
-        for part in sums.chunks(self._parts, lambda part: len(part[1])):
-            items = [(symbol.group, symbol.offset, data) for symbol, data in part]
-            results = await self._target.write_many(items)
-            for (symbol, _), refusal in zip(part, results, strict=True):
-                if refusal is None:
-                    continue
-                refused.append(AdsError(refusal, f"write {symbol.name}"))
-                if refusal.number in STALE_HANDLE:  # the next write asks for a new handle
-                    self._symbols.forget(symbol)
-        if refused and len(refused) < len(self._parts):  # never a fault that asks for another try
-            raise Rejected(faults.PARTLY_WRITTEN, "; ".join(error.text for error in refused))
-        if refused:
-            raise refused[0]
-
-    async def verify(self) -> None:
-        """Read back what :meth:`send` has written. Raises Rejected where the PLC has another value, Lost."""
-        answers = await self._target.read_many([symbol.read_item for symbol, _ in self._parts])
-        wrong = [
-            _differs(symbol, data, answer)
-            for (symbol, data), answer in zip(self._parts, answers, strict=True)
-            if answer != data
-        ]
-        if wrong:
-            raise Rejected(faults.NOT_VERIFIED, "; ".join(wrong))
 
 
 class AdsClient:
@@ -156,11 +114,11 @@ class AdsClient:
                 symbol = found[key]
                 if isinstance(symbol, Rejected):
                     raise symbol
-                some = _some_members(symbol, value)
+                some = some_members(symbol, value)
                 if some:
                     members |= some
                 else:
-                    parts.append((symbol, _encoded(symbol, value)))
+                    parts.append((symbol, symbol.encoded(value)))
             left = members
         self._link.check()
         return PreparedWrite(self.target, self._symbols, parts)
@@ -180,7 +138,7 @@ class AdsClient:
         self, symbols: Sequence[Symbol], answers: Sequence[bytes | Refusal]
     ) -> list[Any]:
         """Decode; what failed for a stale handle is read once more with a new one."""
-        values = [_decoded(symbol, answer) for symbol, answer in zip(symbols, answers, strict=True)]
+        values = [symbol.decoded(answer) for symbol, answer in zip(symbols, answers, strict=True)]
         stale = [i for i, value in enumerate(values) if _is_stale(value) and symbols[i].by_handle]
         if not stale:
             return values
@@ -191,7 +149,7 @@ class AdsClient:
             symbol = found[symbols[index].key]
             if isinstance(symbol, Symbol):
                 (answer,) = await self.target.read_many((symbol.read_item,))
-                values[index] = _decoded(symbol, answer)
+                values[index] = symbol.decoded(answer)
             else:
                 values[index] = symbol
         return values
@@ -314,7 +272,7 @@ class AdsClient:
 
     def release(self) -> None:
         """Tell the device that the handles are no longer needed; does not wait for its answer."""
-        handles = self._symbols.handles()
+        handles = self._symbols.handles() + self._caller.handles()
         if not handles or not self.target.has_sums:
             return
         items = [(int(Group.SYM_RELEASE_HANDLE), 0, h.to_bytes(4, "little")) for h in handles]
@@ -328,58 +286,6 @@ class AdsClient:
             )
         except Lost:
             return
-
-
-def _some_members(symbol: Symbol, value: Any) -> dict[Key, Any]:
-    """Return the members that ``value`` gives of a structure, where it does not give all of them."""
-    codec = symbol.codec
-    if not isinstance(codec, StructCodec) or not isinstance(symbol.key, str):
-        return {}
-    try:
-        given = codec.named(value)
-    except EncodeError as error:
-        raise Rejected(faults.BAD_VALUE, f"{symbol.name}: {error}") from None
-    if not given:
-        raise Rejected(faults.BAD_VALUE, f"{symbol.name}: the object names no member")
-    some: dict[Key, Any] = {f"{symbol.key}.{name}": part for name, part in given.items()}
-    return some if _is_partial(codec, given) else {}
-
-
-def _is_partial(codec: Codec, value: Any) -> bool:
-    """Tell whether a member is missing, at any depth but that of an array's elements."""
-    if not isinstance(codec, StructCodec) or not isinstance(value, Mapping):
-        return False
-    try:
-        given = codec.named(value)
-    except EncodeError:
-        return False  # encoding it says why
-    members = codec.members
-    return len(given) < len(members) or any(
-        _is_partial(members[name].codec, part) for name, part in given.items()
-    )
-
-
-def _encoded(symbol: Symbol, value: Any) -> bytes:
-    try:
-        return symbol.codec.encode(value)
-    except EncodeError as error:
-        raise Rejected(faults.BAD_VALUE, f"{symbol.name}: {error}") from None
-
-
-def _differs(symbol: Symbol, data: bytes, answer: bytes | Refusal) -> str:
-    if isinstance(answer, Refusal):
-        return AdsError(answer, f"read {symbol.name}").text
-    written, found = symbol.codec.decode(data), _decoded(symbol, answer)
-    return f"{symbol.name}: written {written!r:.80}, found {found!r:.80}"
-
-
-def _decoded(symbol: Symbol, answer: bytes | Refusal) -> Any:
-    if isinstance(answer, Refusal):
-        return AdsError(answer, f"read {symbol.name}")
-    try:
-        return symbol.codec.decode(answer)
-    except DecodeError as error:
-        return Rejected(faults.BAD_ANSWER, f"{symbol.name}: {error}")
 
 
 def _is_stale(value: Any) -> bool:

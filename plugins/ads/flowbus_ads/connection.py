@@ -31,7 +31,7 @@ class AdsConfig(Config):
         str | None,
         Meta(
             description="AMS NetId of the device; absent: it is asked by UDP, and where nobody "
-            "answers the PLC's IP address and .1.1 is tried."
+            "answers, or with another `tcp_port` and no `udp_port`, the PLC's IP address and .1.1 is tried."
         ),
     ] = None
     port: Annotated[
@@ -122,9 +122,8 @@ async def _tell_route(
 def _opened(config: AdsConfig) -> AbstractAsyncContextManager[AmsLink]:
     if config.driver == "pyads":
         return open_pyads_link(
-            config.host, connect_timeout=config.connect_timeout, timeout=config.timeout,
-            source_net_id=config.source_net_id,
-        )  # fmt: skip
+            config.host, timeout=config.timeout, source_net_id=config.source_net_id
+        )
     return open_link(
         config.host, config.tcp_port,
         connect_timeout=config.connect_timeout, source_net_id=config.source_net_id,
@@ -172,6 +171,9 @@ async def _net_id(config: AdsConfig, link: AmsLink) -> tuple[str, str]:
     """Return the device's NetId and, where nothing confirms it, a word about that."""
     if config.net_id:
         return config.net_id, ""
+    if config.tcp_port != PORT and config.udp_port == UDP_PORT:
+        # Another router than the host's own, of whom nothing says that it answers there.
+        return default_net_id(link.peer), "; the NetId is a guess"
     try:
         info = await discover(config.host, timeout=config.timeout / 6, port=config.udp_port)
     except Lost:

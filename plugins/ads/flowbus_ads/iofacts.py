@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flowbus import Lost, Rejected
-from flowbus_ads.protocol import iotree
+from flowbus_ads.protocol import iostates
 from flowbus_ads.protocol.commands import DeviceInfo
 
 NotTold = Rejected | Lost
@@ -67,7 +67,7 @@ def head(number: int, name: Any, kind: Any, net_id: Any) -> dict[str, Any]:
     """Return what the I/O server knows of a device."""
     facts = Facts(id=number)
     facts.put("name", name)
-    facts.put("type", kind, iotree.type_words)
+    facts.put("type", kind, iostates.type_words)
     facts.put("net_id", net_id)
     return facts.done(type_number=None if isinstance(kind, NotTold) else kind)
 
@@ -78,7 +78,7 @@ def master(look: Look | NotTold) -> dict[str, Any]:
         return {"terminal_count": None, "fault": fault(look)}
     facts = Facts()
     facts.put("identity", look.identity, _fields)
-    facts.put("state", look.state, iotree.state_words)
+    facts.put("state", look.state, iostates.state_words)
     facts.put("frames", look.frames, _fields)
     return facts.done(terminal_count=len(look.addresses))
 
@@ -89,15 +89,15 @@ def terminal(look: Look, place: int, answers: Mapping[str, Any]) -> dict[str, An
     for name, answer in answers.items():
         facts.put(name, answer, _fields)
     states = _at(look.states, place)
-    facts.put("state", states, lambda pair: iotree.state_words(pair.state))
-    facts.put("link", states, lambda pair: iotree.link_words(pair.link))
+    facts.put("state", states, lambda pair: iostates.state_words(pair.state))
+    facts.put("link", states, lambda pair: iostates.link_words(pair.link))
     facts.put("crc_sum", _at(look.crc_sums, place))
     return facts.done()
 
 
 def is_master(device: Mapping[str, Any]) -> bool:
     """Tell whether a device is an EtherCAT master that can be asked."""
-    return device["type_number"] in iotree.DEVICE_TYPES and device["net_id"] is not None
+    return device["type_number"] in iostates.DEVICE_TYPES and device["net_id"] is not None
 
 
 def _fields(value: Any) -> Any:

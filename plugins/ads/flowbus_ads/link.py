@@ -259,7 +259,13 @@ async def open_link(
     """Connect to a router and serve the link while the body runs. Raises Lost when it breaks."""
     wire = await dial(host, port, connect_timeout)
     net_id = parse_net_id(source_net_id or default_net_id(wire.local))
-    link = AmsLink(wire, f"{host}:{port}", net_id)
+    async with served(AmsLink(wire, f"{host}:{port}", net_id)) as link:
+        yield link
+
+
+@asynccontextmanager
+async def served(link: AmsLink) -> AsyncIterator[AmsLink]:
+    """Serve ``link`` while the body runs, and close it. Raises Lost when it breaks."""
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.run)

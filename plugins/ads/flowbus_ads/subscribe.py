@@ -113,9 +113,7 @@ class SampleBuffer:
 @io_node("ads-subscribe")
 async def ads_subscribe(config: AdsSubscribe, io: NodeIO) -> None:
     """Send PLC values as they change: topic is the symbol, time the PLC's own."""
-    buffer: SampleBuffer = io.memory.setdefault(
-        "buffer", SampleBuffer(config.buffer, config.when_full)
-    )
+    buffer = _buffer(io, config)
     await _finish(io, config, buffer)
     plc: AdsClient = await io.connection()
     terms = Terms(_MODES[config.mode], config.cycle_time, config.max_delay)
@@ -132,6 +130,14 @@ async def ads_subscribe(config: AdsSubscribe, io: NodeIO) -> None:
                 if last is not None:
                     last.update((name, value) for name, _, value in samples)
                 await io.send_many(_messages(config, samples))
+
+
+def _buffer(io: NodeIO, config: AdsSubscribe) -> SampleBuffer:
+    """Return the buffer that outlives a restart of the node, with the size that is asked for now."""
+    buffer: SampleBuffer | None = io.memory.get("buffer")
+    if buffer is None:
+        buffer = io.memory["buffer"] = SampleBuffer(config.buffer, config.when_full)
+    return buffer
 
 
 async def _gather(buffer: SampleBuffer, seconds: float) -> list[Sample]:
@@ -171,7 +177,7 @@ async def _finish(io: NodeIO, config: AdsSubscribe, buffer: SampleBuffer) -> Non
 async def _show(io: NodeIO, subscription: Subscription, buffer: SampleBuffer) -> None:
     """Keep the status true: symbols that are missing, samples that were dropped lately."""
     changed = trio.Event()
-    seen = 0
+    seen = buffer.dropped
     while True:
         subscription.changed = changed.set
         dropped = buffer.dropped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -14,7 +14,7 @@ from flowbus_ads.errors import AdsError, Refusal, understood
 from flowbus_ads.protocol import commands, sums
 from flowbus_ads.protocol.codecs import Codec
 from flowbus_ads.protocol.constants import UNSUPPORTED, ErrorCode, Group
-from flowbus_ads.protocol.errors import UnsupportedTypeError
+from flowbus_ads.protocol.errors import DecodeError, EncodeError, UnsupportedTypeError
 from flowbus_ads.protocol.symbols import SymbolEntry, parse_entry, parse_upload_info
 from flowbus_ads.protocol.typeentries import TypeEntry, parse_types
 from flowbus_ads.protocol.types import codec_for, codec_of_entry
@@ -47,6 +47,22 @@ class Symbol:
     def read_item(self) -> sums.ReadItem:
         """Group, offset and length."""
         return self.group, self.offset, self.codec.size
+
+    def encoded(self, value: Any) -> bytes:
+        """Return the bytes of a value. Raises Rejected when it does not fit."""
+        try:
+            return self.codec.encode(value)
+        except EncodeError as error:
+            raise Rejected(faults.BAD_VALUE, f"{self.name}: {error}") from None
+
+    def decoded(self, answer: bytes | Refusal) -> Any:
+        """Return the value of an answer, or the Rejected that it comes to."""
+        if isinstance(answer, Refusal):
+            return AdsError(answer, f"read {self.name}")
+        try:
+            return self.codec.decode(answer)
+        except DecodeError as error:
+            return Rejected(faults.BAD_ANSWER, f"{self.name}: {error}")
 
 
 Found = Symbol | Rejected

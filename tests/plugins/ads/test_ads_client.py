@@ -13,6 +13,8 @@ from flowbus_ads.client import AdsClient
 from flowbus_ads.errors import AdsError
 from flowbus_ads.link import AmsLink
 from flowbus_ads.plc.device import SimulatedPlc
+from flowbus_ads.plc.memory import PlcMemory
+from flowbus_ads.plc.typedefs import MethodOptions, Program, TypeOptions
 from flowbus_ads.protocol.commands import NoteSpec
 from flowbus_ads.protocol.constants import AdsState, Group, TransMode
 from flowbus_ads.server import PlcServer
@@ -68,6 +70,23 @@ async def test_every_type_is_written(
             assert plc.memory.value(name) == value
             assert await client.read(name) == value
     assert plc.write_requests == 1
+
+
+async def test_a_function_block_is_written_by_its_members_only(
+    memory: PlcMemory, plc: SimulatedPlc, connect: Connect
+) -> None:
+    block = TypeOptions(members={"n": "INT", "sub": "ST"}, methods={"Go": MethodOptions()})
+    types = {"FB": block, "ST": TypeOptions(members={"a": "INT", "b": "LREAL"})}
+    memory.program = Program(types)
+    place = memory.add("MAIN.fb", "FB")
+    memory.write(place.group, place.offset, b"\xaa" * 8)
+    value = {"n": 1, "sub": {"a": 2, "b": 2.5}}
+    with trio.fail_after(10):
+        async with connect() as (_, client):
+            await client.write("MAIN.fb", value)
+            assert await client.read("MAIN.fb") == value
+    assert memory.raw(place)[:8] == b"\xaa" * 8
+    assert {name for name, _ in plc.writes} <= {"MAIN.fb.n", "MAIN.fb.sub"}
 
 
 async def test_index_addresses(connect: Connect) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flowbus_ads.protocol import iotree
+from flowbus_ads.protocol import iostates, iotree
 from flowbus_ads.protocol.address import format_net_id
 from flowbus_ads.protocol.errors import ProtocolError
 from flowbus_ads.protocol.iotree import Crc, Frames, Identity, Question, States
@@ -110,19 +110,19 @@ def test_a_list_that_announces_more_ids_than_it_has_is_refused() -> None:
 @pytest.mark.parametrize(
     ("words", "number", "text"),
     [
-        (iotree.state_words, 8, "OP"),
-        (iotree.state_words, 0, "INIT"),
-        (iotree.state_words, 1, "INIT"),
-        (iotree.state_words, 0x14, "SAFEOP, error"),
-        (iotree.state_words, 0x61, "INIT, wrong identity, init command failed"),
-        (iotree.state_words, 0x80, "INIT, disabled"),
-        (iotree.state_words, 7, "unknown (7)"),
-        (iotree.link_words, 0, "ok"),
-        (iotree.link_words, 0x01, "not present"),
-        (iotree.link_words, 0x24, "missing link, port b"),
-        (iotree.type_words, 94, "EtherCAT"),
-        (iotree.type_words, 111, "EtherCAT"),
-        (iotree.type_words, 9, "type 9"),
+        (iostates.state_words, 8, "OP"),
+        (iostates.state_words, 0, "INIT"),
+        (iostates.state_words, 1, "INIT"),
+        (iostates.state_words, 0x14, "SAFEOP, error"),
+        (iostates.state_words, 0x61, "INIT, wrong identity, init command failed"),
+        (iostates.state_words, 0x80, "INIT, disabled"),
+        (iostates.state_words, 7, "unknown (7)"),
+        (iostates.link_words, 0, "ok"),
+        (iostates.link_words, 0x01, "not present"),
+        (iostates.link_words, 0x24, "missing link, port b"),
+        (iostates.type_words, 94, "EtherCAT"),
+        (iostates.type_words, 111, "EtherCAT"),
+        (iostates.type_words, 9, "type 9"),
     ],
 )
 def test_words(words: Callable[[int], Any], number: int, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flowbus_ads.plc.typedefs import MethodOptions, Program, TypeOptions
 from flowbus_ads.protocol.errors import EncodeError, ProtocolError, UnsupportedTypeError
+from flowbus_ads.protocol.structures import StructCodec
 from flowbus_ads.protocol.typeentries import (
     Bound,
     Method,
@@ -246,3 +247,52 @@ def test_methods_tell_their_parameters() -> None:
     (method,) = parse_type(encode_type(program.need("FB")))[0].methods
     assert (method.name, method.type_name, method.size) == ("Add", "DINT", 4)
     assert [(p.name, p.type_name, p.flags) for p in method.parameters] == [("a", "INT", 1), ("b", "T", 2)]
+
+
+# ---- what a table does not name
+
+
+FB = TypeOptions(members={"n": "INT", "b": "BIT"}, methods={"Go": MethodOptions()})
+
+
+def test_a_function_block_starts_with_a_pointer_and_is_not_encoded_as_a_whole() -> None:
+    program = Program({"FB": FB, "ST": TypeOptions(members={"x": "BYTE", "fb": "FB"})})
+    entry = program.need("FB")
+    assert [member.offset for member in entry.members] == [8, 8 * 10]
+    assert entry.size == 16
+    assert program.codec("FB").decode(bytes(8) + b"\5\0\1" + bytes(5)) == {"n": 5, "b": True}
+    with pytest.raises(EncodeError, match="FB has parts that its table does not name"):
+        program.codec("FB").encode({"n": 5, "b": True})
+    with pytest.raises(EncodeError, match="fb of ST: FB has parts"):
+        program.codec("ST").encode({"x": 1, "fb": {"n": 5, "b": True}})
+
+
+@pytest.mark.parametrize(
+    ("offsets", "size", "hidden"),
+    [
+        ([0, 8], 16, False),
+        ([0, 4], 16, True),  # the last 8 bytes belong to nobody
+        ([0, 12], 16, True),
+        ([4, 8], 12, True),  # a pointer of a 32 bit runtime
+        ([0, 7], 16, False),
+    ],
+)
+def test_bytes_that_are_no_padding_are_told_from_padding(
+    offsets: list[int], size: int, hidden: bool
+) -> None:
+    members = tuple(TypeEntry(f"m{at}", 4, "DINT", at, 3) for at in offsets)
+    codec = TypeTable([TypeEntry("T", size, members=members)]).codec("T", size, 65)
+    assert isinstance(codec, StructCodec)
+    assert codec.has_hidden_parts is hidden
+
+
+def test_members_of_a_union_agree_or_one_is_given() -> None:
+    members = (TypeEntry("n", 4, "DINT", 0, 3), TypeEntry("r", 4, "REAL", 0, 4), TypeEntry("u", 2, "UINT", 0, 18))
+    codec = TypeTable([TypeEntry("U", 4, members=members)]).codec("U", 4, 65)
+    value = codec.decode(b"\0\0\x80\x3f")
+    assert value == {"n": 0x3F800000, "r": 1.0, "u": 0}
+    assert codec.encode(value) == b"\0\0\x80\x3f"
+    with pytest.raises(EncodeError, match="share bytes and do not agree"):
+        codec.encode({**value, "n": 5})
+    with pytest.raises(EncodeError, match="share bytes; give one of them, or all"):
+        codec.encode({"n": 5, "u": 6})

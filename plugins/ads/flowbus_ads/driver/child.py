@@ -5,7 +5,9 @@ same: names, types, sum commands, subscriptions. AdsLib wants care:
 
 - one request at a time on a port of its own, so each worker thread has opened one;
 - a router whose PLC was lost answers -1 for ever: the process ends, and a new one is started;
-- closing with live notifications crashes: nothing is closed, the process just ends.
+- closing with live notifications crashes: nothing is closed, the process just ends;
+- a call cannot be taken back: what has waited too long for a thread is not begun, so that a write
+  which has been given up is not done later.
 
 Run as ``python -m flowbus_ads.driver.child DESCRIPTOR HOST OWN-NETID TIMEOUT``.
 """
@@ -87,11 +89,16 @@ class Worker:
         #: Callbacks that AdsLib may call at any time: they must outlive their notification.
         self._callbacks: list[Any] = []
 
-    def answer(self, frame: Frame) -> bytes | None:
-        """Return the frame that answers a request; None where the PLC has not answered in time."""
+    def answer(self, frame: Frame, latest: float) -> bytes | None:
+        """Return the frame that answers a request; None where the PLC has not answered in time.
+
+        Nothing is begun after ``latest``, in seconds of ``time.monotonic``.
+        """
         error = 0
         try:
             self._router.reach(frame.target[:6])
+            if time.monotonic() > latest:
+                return None
             data = self._called(frame)
         except AdsLibError as refusal:
             number = refusal.number
@@ -258,12 +265,12 @@ def serve(sock: socket.socket, host: str, own: bytes, timeout: float) -> None:
                 os._exit(0)  # nobody is there any more
 
     router = Router(host, own)
-    waiting: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[tuple[Frame, float]] = queue.SimpleQueue()
 
     def work() -> None:
         worker = Worker(router, send, timeout)
         while True:
-            answer = worker.answer(waiting.get())
+            answer = worker.answer(*waiting.get())
             if answer is not None:
                 send(answer)
 
@@ -271,8 +278,9 @@ def serve(sock: socket.socket, host: str, own: bytes, timeout: float) -> None:
         threading.Thread(target=work, name=f"ads {number}", daemon=True).start()
     frames = FrameReader()
     while data := sock.recv(1 << 18):
+        latest = time.monotonic() + timeout
         for frame in frames.feed(data):
-            waiting.put(frame)
+            waiting.put((frame, latest))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import trio
 
 from flowbus import ConfigError, Lost
 from flowbus_ads import faults
-from flowbus_ads.link import AmsLink, default_net_id
+from flowbus_ads.link import AmsLink, default_net_id, served
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.protocol.constants import PORT
 from flowbus_ads.wire import Wire
@@ -32,9 +32,11 @@ def check_installed() -> None:
 
 @asynccontextmanager
 async def open_pyads_link(
-    host: str, *, connect_timeout: float, timeout: float, source_net_id: str | None = None
+    host: str, *, timeout: float, source_net_id: str | None = None
 ) -> AsyncIterator[AmsLink]:
     """Serve a link through AdsLib while the body runs; its process ends with it.
+
+    The process does nothing that has waited for more than ``timeout`` seconds: nobody waits for it.
 
     Raises Lost when the process or the PLC is lost, ConfigError without pyads.
     """
@@ -45,7 +47,7 @@ async def open_pyads_link(
     with theirs:
         command = [
             sys.executable, "-m", "flowbus_ads.driver.child", str(theirs.fileno()), address, own,
-            str(max(timeout, connect_timeout)),
+            str(timeout),
         ]  # fmt: skip
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = await trio.lowlevel.open_process(
@@ -54,14 +56,8 @@ async def open_pyads_link(
         )  # fmt: skip
     try:
         wire = Wire(ours, local=local, peer=address)
-        link = AmsLink(wire, f"{host} through pyads", parse_net_id(own))
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(link.run)
-                yield link
-                nursery.cancel_scope.cancel()
-        finally:
-            link.close()
+        async with served(AmsLink(wire, f"{host} through pyads", parse_net_id(own))) as link:
+            yield link
     finally:
         process.kill()
         with trio.CancelScope(shield=True):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowbus_ads.plc.iodevices import IoDevice, Terminal
-from flowbus_ads.protocol.iotree import Crc, SlaveState
+from flowbus_ads.protocol.iostates import SlaveState
+from flowbus_ads.protocol.iotree import Crc
 
 
 def set_terminal(devices: Sequence[IoDevice], wish: Any) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from flowbus_ads.plc.iooptions import IoDeviceOptions, IoTerminalOptions
-from flowbus_ads.protocol import iotree
-from flowbus_ads.protocol.iotree import Crc, Frames, SlaveState, States
+from flowbus_ads.protocol import iostates
+from flowbus_ads.protocol.iostates import SlaveState
+from flowbus_ads.protocol.iotree import Crc, Frames, States
 
 _FRAMES_PER_SECOND: Final = 1000
 _QUEUED_PER_SECOND: Final = 10
@@ -53,7 +54,7 @@ class IoDevice:
     @property
     def is_master(self) -> bool:
         """Whether it is an EtherCAT master."""
-        return self.type in iotree.DEVICE_TYPES
+        return self.type in iostates.DEVICE_TYPES
 
     def frames(self) -> Frames:
         """Return its counters of this moment."""

@@ -13,7 +13,8 @@ from flowbus_ads.protocol import commands, iotree
 from flowbus_ads.protocol.address import ams_address, parse_net_id
 from flowbus_ads.protocol.ams import Frame
 from flowbus_ads.protocol.constants import AdsState, Command, ErrorCode, Group
-from flowbus_ads.protocol.iotree import Identity, IoGroup, Link
+from flowbus_ads.protocol.iostates import Link
+from flowbus_ads.protocol.iotree import Identity, IoGroup
 
 _MASTER_IDENTITY: Final = Identity(2, 0x0001_0000, 0x0003_0001, 1)
 Outcome = bytes | ErrorCode

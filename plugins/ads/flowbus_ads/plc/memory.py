@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -86,8 +86,9 @@ class PlcMemory:
         codec = self.program.codec(type_name)
         data = self.areas[Group.DATA]
         place = Place(name, type_name.strip(), Group.DATA, len(data), codec)
-        first = bytes(codec.size) if value is None else codec.encode(value)
-        data += first.ljust(-(-codec.size // _ALIGN) * _ALIGN, b"\0")
+        parts = [] if value is None else self._encoded(place, value)
+        data += bytes(-(-codec.size // _ALIGN) * _ALIGN)
+        self._store(parts)
         self._symbols[name.casefold()] = place
         self._comments[name] = comment
         self._attributes[name] = tuple(attributes.items())
@@ -214,8 +215,24 @@ class PlcMemory:
         place = self.find(name)
         if place is None:
             raise KeyError(name)
-        self.write(place.group, place.offset, place.codec.encode(value))
+        self._store(self._encoded(place, value))
         return place
+
+    def _encoded(self, place: Place, value: Any) -> list[tuple[Place, bytes]]:
+        """Return what to store where; an object need not have every member. Raises EncodeError."""
+        codec = place.codec
+        if not isinstance(codec, StructCodec):
+            return [(place, codec.encode(value))]
+        parts: list[tuple[Place, bytes]] = []
+        for name, given in codec.named(value).items():
+            member = self._member(place, name)
+            if member is not None:
+                parts += self._encoded(member, given)
+        return parts
+
+    def _store(self, parts: Iterable[tuple[Place, bytes]]) -> None:
+        for place, data in parts:
+            self.write(place.group, place.offset, data)
 
     def _read_bit(self, area: bytearray, offset: int) -> bytes | ErrorCode:
         if offset >= 8 * len(area):

@@ -2,7 +2,7 @@
 
 Members are laid out as TwinCAT 3 does: each at the next multiple of its alignment, which is that of
 its largest elementary part but no more than the pack mode; the size is rounded up likewise. BITs in
-a row share bytes. Source: Beckhoff Information System, "Alignment" and attribute 'pack_mode'.
+a row share bytes. What has methods starts with a pointer that no member names. Source: Beckhoff Information System, "Alignment" and attribute 'pack_mode'.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from flowbus import Config
-from flowbus_ads.protocol.codecs import ArrayCodec, Codec, NumberArrayCodec, StringCodec
+from flowbus_ads.protocol.codecs import Codec, StringCodec
 from flowbus_ads.protocol.constants import TypeId
 from flowbus_ads.protocol.errors import UnsupportedTypeError
 from flowbus_ads.protocol.signatures import Signature, signature_of
-from flowbus_ads.protocol.structures import EnumCodec, StructCodec
 from flowbus_ads.protocol.typeentries import (
     Bound,
     Method,
@@ -169,7 +168,8 @@ class Program:
     ) -> tuple[TypeEntry, int]:
         pack = max(options.pack, 1)
         members: list[TypeEntry] = []
-        at, bits, largest = 0, 0, 1  # the byte behind the last member, bits used of it, alignment
+        # The byte behind the last member, bits used of it, alignment.
+        at, bits, largest = (POINTER, 0, min(POINTER, pack)) if options.methods else (0, 0, 1)
         for member, type_name in options.members.items():
             if type_name.strip().upper() == "BIT":
                 if bits % 8 == 0:
@@ -235,8 +235,7 @@ def _item(
 
 
 def _alignment_of(codec: Codec) -> int:
+    """Return the alignment of an elementary type."""
     if isinstance(codec, StringCodec):
         return codec.unit
-    if isinstance(codec, ArrayCodec | NumberArrayCodec | StructCodec | EnumCodec):
-        raise TypeError(f"{codec} is no elementary type")
     return codec.size

@@ -10,7 +10,7 @@ master's groups, ``ST_EcSlaveState``); ETG.1510 for the master's objects 0x8000 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +28,6 @@ _FRAMES: Final = Struct("<5I")
 _NAME: Final = 255
 _TERMINAL_TYPE: Final = 16
 _TERMINAL_NAME: Final = 32
-_STATE_MASK: Final = 0x0F
 
 
 class IoGroup(IntEnum):
@@ -66,42 +65,6 @@ IDENTITY_OBJECT: Final = 0x1018
 """CoE object of vendor, product, revision and serial, at subindex 1 to 4."""
 TERMINAL_OBJECTS: Final = 0x8000
 """CoE object of a master's first terminal; the next follow by one. Subindex 2 is its type, 3 its name."""
-
-DEVICE_TYPES: Final = {94: "EtherCAT", 111: "EtherCAT"}
-"""I/O devices that are EtherCAT masters: IODEVICETYPE_ETHERCAT (TwinCAT 2's name for the direct
-mode) and IODEVICETYPE_ETHERCATPROT of Tc2_IoFunctions, ``E_IODeviceType``."""
-
-
-class SlaveState(IntEnum):
-    """States of the EtherCAT state machine, the lower half of a terminal's first state byte."""
-
-    INIT = 1
-    PREOP = 2
-    BOOT = 3
-    SAFEOP = 4
-    OP = 8
-
-
-class SlaveFault(IntFlag):
-    """The upper half of that byte."""
-
-    ERROR = 0x10
-    WRONG_IDENTITY = 0x20
-    INIT_COMMAND_FAILED = 0x40
-    DISABLED = 0x80
-
-
-class Link(IntFlag):
-    """A terminal's second state byte: what is wrong with its links, and at which ports."""
-
-    NOT_PRESENT = 0x01
-    WITHOUT_COMMUNICATION = 0x02
-    MISSING_LINK = 0x04
-    ADDITIONAL_LINK = 0x08
-    PORT_A = 0x10
-    PORT_B = 0x20
-    PORT_C = 0x40
-    PORT_D = 0x80
 
 
 class Identity(NamedTuple):
@@ -334,31 +297,6 @@ def encode_sums(sums: Sequence[int]) -> bytes:
 def encode_states(states: Sequence[States]) -> bytes:
     """Write state bytes."""
     return bytes(byte for pair in states for byte in pair)
-
-
-# ---- words
-
-
-def state_words(number: int) -> str:
-    """Return a state in words, such as ``OP`` or ``SAFEOP, error``; CATio has 0 for INIT too."""
-    state = number & _STATE_MASK
-    known = state in SlaveState._value2member_map_
-    first = SlaveState(state or 1).name if known or not state else f"unknown ({state})"
-    return ", ".join([first, *_words(SlaveFault, number)])
-
-
-def link_words(number: int) -> str:
-    """Return a link state in words, such as ``ok`` or ``missing link, port b``."""
-    return ", ".join(_words(Link, number)) or "ok"
-
-
-def _words(flags: type[IntFlag], number: int) -> list[str]:
-    return [str(flag.name).lower().replace("_", " ") for flag in flags if number & flag]
-
-
-def type_words(number: int) -> str:
-    """Return the type of an I/O device in words."""
-    return DEVICE_TYPES.get(number, f"type {number}")
 
 
 def _at_least(data: bytes, size: int) -> None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 import msgspec
 
 from flowbus_ads.protocol.codecs import BoolCodec, Codec, IntegerCodec
 from flowbus_ads.protocol.errors import DecodeError, EncodeError
+
+_MOST_PADDING: Final = 7
+"""Bytes; the largest alignment is 8."""
 
 
 class Member(msgspec.Struct, frozen=True, gc=False):
@@ -27,13 +31,25 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 
 
 class StructCodec:
-    """A structure of ``size`` bytes, or the data of a function block."""
+    """A structure of ``size`` bytes, or the data of a function block.
 
-    def __init__(self, name: str, size: int, members: Sequence[Member]) -> None:
+    ``has_hidden_parts`` is True where some of its bytes belong to no member and are more than padding,
+    as the pointer to its methods in a function block: it is then never encoded as a whole, which
+    would make them zero. ``has_methods`` says so of what shows it in no other way. ``is_union``: members
+    share bytes, so that they have to agree where an object gives several.
+    """
+
+    def __init__(
+        self, name: str, size: int, members: Sequence[Member], *, has_methods: bool = False
+    ) -> None:
         self.name, self.size = name, size
+        spans = sorted(_span(member) for member in members)
+        self.has_hidden_parts = has_methods or _has_gap(size, spans)
         self.members: Mapping[str, Member] = {member.name: member for member in members}
         self._by_any_case = {member.name.casefold(): member for member in members}
         self._bits = [member for member in members if member.bit is not None]
+        whole = sorted(_span(member) for member in members if member.bit is None)
+        self.is_union = any(end > start for (_, end), (start, _) in pairwise(whole))
         self._parts = [
             (member.name, member.offset, member.offset + member.codec.size, member.codec.decode)
             for member in members
@@ -51,12 +67,18 @@ class StructCodec:
         return value
 
     def encode(self, value: Any) -> bytes:
-        """Return the bytes of an object that has every member."""
+        """Return the bytes of an object that has every member. Raises EncodeError."""
+        if self.has_hidden_parts:
+            text = f"{self.name} has parts that its table does not name; write its members by name"
+            raise EncodeError(text)
         given = self.named(value)
         missing = [name for name in self.members if name not in given]
+        if missing and self.is_union:
+            raise EncodeError(f"{self.name}: its members share bytes; give one of them, or all")
         if missing:
             raise EncodeError(f"{self.name} needs {_listed(missing)} too")
         data = bytearray(self.size)
+        parts: list[tuple[Member, bytes]] = []
         for name, part in given.items():
             member = self.members[name]
             try:
@@ -67,7 +89,16 @@ class StructCodec:
                 data[member.offset : member.offset + member.codec.size] = encoded
             else:
                 data[member.offset] |= encoded[0] << member.bit
+            parts.append((member, encoded))
+        if self.is_union:
+            self._agree(bytes(data), parts)
         return bytes(data)
+
+    def _agree(self, data: bytes, parts: Sequence[tuple[Member, bytes]]) -> None:
+        for member, encoded in parts:
+            if member.bit is None and data[member.offset :][: len(encoded)] != encoded:
+                text = f"{self.name}: its members share bytes and do not agree; give one of them"
+                raise EncodeError(text)
 
     def named(self, value: Any) -> dict[str, Any]:
         """Return the members that ``value`` gives, under the names of the PLC. Raises EncodeError."""
@@ -126,6 +157,20 @@ class BitCodec(BoolCodec):
     def decode(self, data: bytes) -> bool:
         """Return False: a bit has no bytes of its own."""
         return False
+
+
+def _has_gap(size: int, spans: Sequence[tuple[int, int]]) -> bool:
+    """Tell whether bytes that no member has are more than what alignment makes: 7 at most, never first."""
+    at = 0
+    for start, end in spans:
+        if start - at > _MOST_PADDING or (start and not at):
+            return True
+        at = max(at, end)
+    return size - at > _MOST_PADDING
+
+
+def _span(member: Member) -> tuple[int, int]:
+    return member.offset, member.offset + (member.codec.size if member.bit is None else 1)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -117,7 +117,7 @@ class TypeTable:
                 text = f"{item.name} of {entry.name!r} lies outside of its {entry.size} bytes"
                 raise UnsupportedTypeError(text)
             members.append(member)
-        return StructCodec(entry.name, entry.size, members)
+        return StructCodec(entry.name, entry.size, members, has_methods=bool(entry.methods))
 
     def _member(self, item: TypeEntry, depth: int) -> Member:
         offset, size = item.offset, item.size

@@ -1,0 +1,153 @@
+"""pyads as a client: structures, every type both ways, discovery and routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from flowbus_ads.client import AdsClient
+from flowbus_ads.link import open_link
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowbus.testing import run_flow
+from tests.system.pyads_peer import HOST, NET_ID, pyads, pyads_ex, use
+
+pytestmark = pytest.mark.system
+
+STRUCT_TYPES = {
+    "ST": {"members": {"bA": "BOOL", "rB": "LREAL", "nC": "INT", "sD": "STRING(10)", "aE": "ARRAY [0..2] OF DINT"}},
+    "ST_Packed": {"members": {"bA": "BOOL", "rB": "LREAL", "nC": "INT"}, "pack": 1},
+}
+"""pyads reads structures byte by byte as they are defined to it, so their layout is in its hands."""
+
+
+async def test_structures() -> None:
+    values = {"bA": True, "rB": -0.5, "nC": 7, "sD": "abc", "aE": [1, 2, 3]}
+    packed = {"bA": True, "rB": 2.5, "nC": -7}
+    plc = {
+        "type": "ads-simulator", "host": HOST, "net_id": NET_ID, "types": STRUCT_TYPES,
+        "symbols": {
+            "MAIN.st": {"type": "ST", "value": values},
+            "MAIN.stPacked": {"type": "ST_Packed", "value": packed},
+        },
+    }  # fmt: skip
+    definition = (
+        ("bA", pyads.PLCTYPE_BOOL, 1), ("pad1", pyads.PLCTYPE_BYTE, 7),
+        ("rB", pyads.PLCTYPE_LREAL, 1), ("nC", pyads.PLCTYPE_INT, 1),
+        ("sD", pyads.PLCTYPE_STRING, 1, 10), ("pad2", pyads.PLCTYPE_BYTE, 3),
+        ("aE", pyads.PLCTYPE_DINT, 3), ("pad3", pyads.PLCTYPE_BYTE, 4),
+    )  # fmt: skip
+    packed_definition = (
+        ("bA", pyads.PLCTYPE_BOOL, 1), ("rB", pyads.PLCTYPE_LREAL, 1), ("nC", pyads.PLCTYPE_INT, 1),
+    )  # fmt: skip
+
+    def call(plc: Any) -> Any:
+        first = plc.read_structure_by_name("MAIN.st", definition)
+        tight = plc.read_structure_by_name("MAIN.stPacked", packed_definition)
+        plc.write_structure_by_name("MAIN.stPacked", {**packed, "nC": 99}, packed_definition)
+        symbols = [(s.name, s.symbol_type) for s in plc.get_all_symbols()]
+        return first, tight, plc.read_by_name("MAIN.stPacked.nC"), symbols
+
+    with trio.fail_after(40):
+        async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
+            await running.wait_running("sim")
+            first, tight, member, symbols = await use(call)
+            assert {name: first[name] for name in values} == values
+            assert (dict(tight), member) == (packed, 99)
+            assert symbols == [("MAIN.st", "ST"), ("MAIN.stPacked", "ST_Packed")]
+
+
+async def test_discovery_and_routes() -> None:
+    plc = {
+        "type": "ads-simulator", "host": HOST, "net_id": NET_ID, "users": {"anna": "geheim"},
+        "symbols": {"MAIN.n": {"type": "INT"}},
+    }  # fmt: skip
+
+    def ask() -> Any:
+        found = pyads_ex.adsGetNetIdForPLC(HOST)
+        added = pyads_ex.adsAddRouteToPLC("1.2.3.4.1.1", "10.0.0.1", HOST, "anna", "geheim", "edge")
+        # pyads takes the answer to a wrong password, 0x704, for an unknown one
+        with pytest.raises(RuntimeError, match="Unexpected response"):
+            pyads_ex.adsAddRouteToPLC("9.9.9.9.1.1", "10.0.0.2", HOST, "anna", "falsch", "other")
+        return found, added
+
+    with trio.fail_after(40):
+        async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
+            await running.wait_running("sim")
+            assert await trio.to_thread.run_sync(ask, abandon_on_cancel=True) == (NET_ID, True)
+            routes = running.runtime.status()["nodes"]["sim"]["details"]["routes"]
+            assert routes == {"edge": "1.2.3.4.1.1"}
+
+
+MOMENTS = st.integers(0, 2**31 - 1)  # pyads takes them for signed numbers
+REALS = st.floats(width=32)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+EVERY: dict[str, tuple[str, Any, st.SearchStrategy[Any]]] = {
+    "bool": ("BOOL", pyads.PLCTYPE_BOOL, st.booleans()),
+    "byte": ("BYTE", pyads.PLCTYPE_BYTE, st.integers(0, 2**8 - 1)),
+    "sint": ("SINT", pyads.PLCTYPE_SINT, st.integers(-(2**7), 2**7 - 1)),
+    "word": ("WORD", pyads.PLCTYPE_WORD, st.integers(0, 2**16 - 1)),
+    "int": ("INT", pyads.PLCTYPE_INT, st.integers(-(2**15), 2**15 - 1)),
+    "dword": ("DWORD", pyads.PLCTYPE_DWORD, st.integers(0, 2**32 - 1)),
+    "dint": ("DINT", pyads.PLCTYPE_DINT, st.integers(-(2**31), 2**31 - 1)),
+    "ulint": ("ULINT", pyads.PLCTYPE_ULINT, st.integers(0, 2**64 - 1)),
+    "lint": ("LINT", pyads.PLCTYPE_LINT, st.integers(-(2**63), 2**63 - 1)),
+    "real": ("REAL", pyads.PLCTYPE_REAL, REALS),
+    "lreal": ("LREAL", pyads.PLCTYPE_LREAL, st.floats()),
+    "time": ("TIME", pyads.PLCTYPE_TIME, MOMENTS),
+    "date": ("DATE", pyads.PLCTYPE_DATE, MOMENTS),
+    "tod": ("TOD", pyads.PLCTYPE_TOD, MOMENTS),
+    "dt": ("DT", pyads.PLCTYPE_DT, MOMENTS),
+    "text": ("STRING(80)", pyads.PLCTYPE_STRING, TEXTS),
+    "wide": ("WSTRING(40)", pyads.PLCTYPE_WSTRING, TEXTS),
+    "array": (
+        "ARRAY [-2..2] OF DINT", pyads.PLCTYPE_DINT * 5,
+        st.lists(st.integers(-(2**31), 2**31 - 1), min_size=5, max_size=5),
+    ),
+}  # fmt: skip
+
+
+def the_same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal, where NaN is NaN."""
+    return one == other or (one != one and other != other)
+
+
+async def test_every_type_both_ways() -> None:
+    """What our client writes pyads reads, and what pyads writes our client reads."""
+    symbols = {f"MAIN.{name}": {"type": kind} for name, (kind, _, _) in EVERY.items()}
+    plc = {
+        "type": "ads-simulator", "host": HOST, "net_id": NET_ID, "symbols": symbols,
+    }  # fmt: skip
+    pairs = st.sampled_from(sorted(EVERY)).flatmap(
+        lambda name: st.tuples(st.just(name), EVERY[name][2], EVERY[name][2])
+    )
+
+    def compare(client: AdsClient) -> Callable[[Any], None]:
+        def with_pyads(other: Any) -> None:
+            @settings(max_examples=300, deadline=None)
+            @given(pairs)
+            def both_ways(pair: tuple[str, Any, Any]) -> None:
+                name, ours, theirs = pair
+                kind = EVERY[name][1]
+                trio.from_thread.run(client.write, f"MAIN.{name}", ours)
+                assert the_same(other.read_by_name(f"MAIN.{name}", kind), ours)
+                if name == "wide":
+                    return  # pyads writes a WSTRING without the zero that ends it
+                other.write_by_name(f"MAIN.{name}", theirs, kind)
+                assert the_same(trio.from_thread.run(client.read, f"MAIN.{name}"), theirs)
+
+            both_ways()
+
+        return with_pyads
+
+    with trio.fail_after(60):
+        async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
+            await running.wait_running("sim")
+            own = "127.0.0.8.1.1"
+            async with open_link(HOST, 48898, connect_timeout=2.0, source_net_id=own) as link:
+                client = AdsClient(link, NET_ID, 851, encoding="utf-8")
+                await client.start()
+                await use(compare(client))
