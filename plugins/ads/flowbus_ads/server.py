@@ -35,6 +35,7 @@ class _Client:
         self.number, self.wire, self.host = number, wire, wire.peer
         self.frames = FrameReader(_MAX_REQUEST)
         self.scope = trio.CancelScope()
+        self.nursery: trio.Nursery
 
 
 class PlcServer:
@@ -95,6 +96,10 @@ class PlcServer:
         """Make every handle stale, as an online change of the program does."""
         self._send(self.plc.online_change(_filetime()))
 
+    def null_samples(self) -> None:
+        """Send an empty sample of every notification, as some online changes do, and change nothing."""
+        self._send(self.plc.notes.empty(_filetime()))
+
     def burst(self, count: int) -> None:
         """Send ``count`` samples of every notification at once."""
         self._send(self.plc.notes.burst(self.plc, _filetime(), count))
@@ -114,6 +119,7 @@ class PlcServer:
         try:
             with client.scope:
                 async with trio.open_nursery() as nursery:
+                    client.nursery = nursery
                     nursery.start_soon(self._write_loop, client)
                     await self._read_loop(client)
                     nursery.cancel_scope.cancel()
@@ -157,8 +163,23 @@ class PlcServer:
         answer = self.plc.answer(client.number, frame)
         if answer:
             answer = self.switches.spoil(answer)
-        if answer:
+        if not answer:
+            return
+        cut = self.switches.cut(answer)
+        if cut:
+            client.wire.put_quietly(cut)
+            client.wire.flush_now()
+            client.scope.cancel()
+            return
+        seconds = self.switches.hold()
+        if seconds:
+            client.nursery.start_soon(self._answer_late, client, answer, seconds)
+        else:
             client.wire.put_quietly(answer)
+
+    async def _answer_late(self, client: _Client, answer: bytes, seconds: float) -> None:
+        await trio.sleep(seconds)
+        client.wire.put(answer)
 
     async def _report_writes(self) -> None:
         writes, self.plc.writes = self.plc.writes, []

@@ -185,6 +185,22 @@ def _wrong_invoke_id(server: PlcServer, payload: Any) -> None:
     server.switches.wrong_invoke_ids = int(payload or 1)
 
 
+def _late(server: PlcServer, payload: Any) -> None:
+    server.switches.late = float(payload)
+
+
+def _oversize(server: PlcServer, payload: Any) -> None:
+    server.switches.oversize = int(payload or 1)
+
+
+def _truncate(server: PlcServer, payload: Any) -> None:
+    server.switches.truncated = int(payload or 1)
+
+
+def _symbol_version(server: PlcServer, payload: Any) -> None:
+    server.plc.version = (server.plc.version + 1) & 0xFF
+
+
 def _single_client(server: PlcServer, payload: Any) -> None:
     server.switches.single_client = payload is not False
 
@@ -207,12 +223,17 @@ COMMANDS: dict[str, Callable[[PlcServer, Any], None]] = {
     "mute": _mute,
     "slow": _slow,
     "garbage": _garbage,
+    "oversize": _oversize,
+    "truncate": _truncate,
+    "late": _late,
     "wrong-invoke-id": _wrong_invoke_id,
     "single-client": _single_client,
     "no-sums": _no_sums,
     "state": _state,
     "drop": lambda server, payload: server.drop_clients(),
     "online-change": lambda server, payload: server.online_change(),
+    "symbol-version": _symbol_version,
+    "null-samples": lambda server, payload: server.null_samples(),
     "remove": lambda server, payload: server.plc.memory.remove(str(payload)),
     "io-terminal": lambda server, payload: set_terminal(_io(server), payload),
     "io-device": lambda server, payload: set_device(_io(server), payload),

@@ -89,6 +89,10 @@ class NoteBook:
                 ready.append((note, [(filetime + i, value) for i in range(count)]))
         return list(_frames(ready))
 
+    def empty(self, filetime: int) -> list[Outgoing]:
+        """Return an empty sample of every notification."""
+        return list(_frames([(note, [(filetime, b"")]) for note in self._notes.values()]))
+
     def end_by_handle(self, filetime: int) -> list[Outgoing]:
         """End what hangs on symbol handles, with an empty sample each, as an online change does."""
         ended = [note for note in self._notes.values() if note.symbol_handle is not None]

@@ -1,0 +1,146 @@
+"""Every fault switch of the simulated PLC, through reading, writing and subscribing nodes at once.
+
+Reads are repeated until they are answered; a write is done once or, where that cannot be known, ends
+as unconfirmed; the subscription is back afterwards; nothing else of the flow is harmed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+import trio
+
+from flowbus import Message, Outcome
+from flowbus.testing import Flow, run_flow
+
+HOST = "127.0.0.47"
+
+
+class Switch(NamedTuple):
+    """A fault: how it is switched on and off again, and what it may be called while it lasts."""
+
+    command: str
+    payload: Any = None
+    off: tuple[str, Any] | None = None
+    codes: tuple[str, ...] = ()
+
+
+SWITCHES = [
+    Switch("mute", True, ("mute", False), ("ads.plc_mute", "ads.timeout")),
+    Switch("drop", codes=("ads.connection_lost", "ads.closed_at_once")),
+    Switch("garbage", 1, codes=("ads.bad_frame",)),
+    Switch("oversize", 1, codes=("ads.bad_frame",)),
+    Switch("truncate", 1, codes=("ads.connection_lost", "ads.closed_at_once")),
+    Switch("wrong-invoke-id", 3, codes=("ads.timeout", "ads.plc_mute")),
+    Switch("late", 0.5, codes=("ads.timeout", "ads.plc_mute")),
+    Switch("slow", 0.5, ("slow", 0), ("ads.timeout", "ads.plc_mute")),
+    Switch("online-change"),
+    Switch("symbol-version"),
+    Switch("null-samples"),
+    Switch("no-sums", True, ("no-sums", False)),
+    Switch("state", "config", ("state", "run"), ("ads.plc_not_running",)),
+    Switch("burst", 1000),
+]
+
+NODES: dict[str, Any] = {
+    "sim": {
+        "type": "ads-simulator", "host": HOST, "cycle": 0.002,
+        "symbols": {"MAIN.n": {"type": "DINT", "value": 1}, "MAIN.in": {"type": "DINT"}, "MAIN.m": {"type": "DINT"}},
+    },
+    "do": {"type": "test-source"},
+    "written": {"type": "test-sink"},
+    "ask": {"type": "test-source"},
+    "read": {"type": "ads-read", "connection": "plc", "symbols": ["MAIN.n", "MAIN.m"]},
+    "values": {"type": "test-sink"},
+    "order": {"type": "test-source"},
+    "write": {"type": "ads-write", "connection": "plc", "symbol": "MAIN.in"},
+    "sub": {
+        "type": "ads-subscribe", "connection": "plc", "symbols": ["MAIN.n", "MAIN.m"], "cycle_time": 0.002,
+    },
+    "changes": {"type": "test-sink"},
+}  # fmt: skip
+FLOW: dict[str, Any] = {
+    "connections": {"plc": {"type": "ads", "host": HOST, "timeout": 0.3, "heartbeat": 0.1}},
+    "nodes": NODES,
+    "wires": [
+        ["do", "sim"], ["sim", "written"], ["ask", "read"], ["read", "values"], ["order", "write"],
+        ["sub", "changes"],
+    ],
+}  # fmt: skip
+
+
+async def command(flow: Flow, name: str, payload: Any) -> None:
+    end = await flow.put("do", Message(payload, headers={"command": name}))
+    assert end.outcome is Outcome.CONFIRMED, end
+
+
+async def changed_to(flow: Flow, value: int) -> None:
+    while (await flow.get("changes")).payload != value:
+        pass
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: switch.command)
+async def test_a_bad_day_of_a_plc(switch: Switch) -> None:
+    ends: dict[str, Any] = {}
+
+    async def put(flow: Flow, name: str, message: Message) -> None:
+        ends[name] = await flow.put(name, message)
+
+    with trio.fail_after(30):
+        async with run_flow(FLOW) as flow:
+            await flow.wait_running("plc", "read", "write", "sub")
+            await changed_to(flow, 1)
+            await command(flow, switch.command, switch.payload)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(put, flow, "ask", Message(None))
+                nursery.start_soon(put, flow, "order", Message(5))
+                if switch.off is not None:
+                    await trio.sleep(0.6)
+                    await command(flow, *switch.off)
+            # The read was repeated until it was answered.
+            assert ends["ask"].outcome is Outcome.CONFIRMED
+            assert (await flow.get("values")).payload == {"MAIN.n": 1, "MAIN.m": 0}
+            # The write was done once, or nobody knows and it is not repeated.
+            await flow.wait_running("plc", "read", "write", "sub")
+            done = flow.got("written")
+            assert [message.payload for message in done] in ([5], [])
+            if ends["order"].outcome is Outcome.CONFIRMED:
+                assert len(done) == 1
+            else:
+                assert ends["order"].code == "flowbus.unconfirmed"
+            # The subscription is back, and the link too.
+            assert (await flow.put("do", Message(77, "MAIN.n"))).outcome is Outcome.CONFIRMED
+            await changed_to(flow, 77)
+            assert (await flow.put("order", Message(6))).outcome is Outcome.CONFIRMED
+            nodes = flow.report()["nodes"]
+            told = {code for node in nodes.values() for code in node["faults"]}
+            allowed = {*switch.codes, "flowbus.unconfirmed"}
+            assert told <= allowed, told
+            assert nodes["sim"]["restarts"] == 0
+
+
+@pytest.mark.parametrize("buffer", [10_000, 500_000])
+async def test_a_burst_of_400_000_samples_is_delivered_or_counted(buffer: int) -> None:
+    sub = {**FLOW["nodes"]["sub"], "symbols": ["MAIN.n"], "buffer": buffer}
+    value = {**FLOW, "nodes": {**FLOW["nodes"], "sub": sub}}
+    with trio.fail_after(60):
+        async with run_flow(value) as flow:
+            await flow.wait_running("plc", "read", "write", "sub")
+            await changed_to(flow, 1)
+            got = 0
+            for _ in range(100):
+                await command(flow, "burst", 4000)
+                got += len(flow.got("changes"))
+            while True:
+                details = {name: node.get("details") for name, node in flow.runtime.status()["nodes"].items()}
+                if got + details["sub"]["dropped"] >= 400_000:
+                    break
+                await trio.sleep(0.01)
+                got += len(flow.got("changes"))
+            assert details["sim"]["dropped_notifications"] == 0
+            assert details["sub"]["received"] == 400_001  # with the first value
+            assert got + details["sub"]["dropped"] == 400_000
+            assert buffer < 400_000 or not details["sub"]["dropped"]
+            assert (await flow.put("do", Message(78, "MAIN.n"))).outcome is Outcome.CONFIRMED
+            await changed_to(flow, 78)
