@@ -12,13 +12,14 @@ from msgspec import Meta
 from flowbus import Config, ConnectionIO, Lost, Rejected, connection
 from flowbus_ads import faults
 from flowbus_ads.client import AdsClient
-from flowbus_ads.discovery import Route, add_route, discover
+from flowbus_ads.discovery import Route, add_route, find_net_id
 from flowbus_ads.driver.parent import check_installed, open_pyads_link
 from flowbus_ads.link import AmsLink, default_net_id, open_link
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.protocol.constants import PORT, AdsState
 from flowbus_ads.protocol.discovery import UDP_PORT
 
+_SECURE_PORT = 8016
 _Port = Meta(ge=1, le=65535)
 _Seconds = Meta(gt=0, le=3600)
 
@@ -83,6 +84,12 @@ class AdsConfig(Config):
         for net_id in (self.net_id, self.source_net_id):
             if net_id is not None:
                 parse_net_id(net_id)
+        if self.tcp_port == _SECURE_PORT:
+            text = "is that of Secure ADS, which is not offered; open TCP 48898 on the PLC, or tunnel it"
+            raise ValueError(f"tcp_port: {_SECURE_PORT} {text}")
+        if "://" in self.host:
+            text = "is no IP address or name; ADS over MQTT is not offered, only ADS over TCP"
+            raise ValueError(f"host: {self.host!r} {text}")
         if self.driver == "pyads" and self.tcp_port != PORT:
             raise ValueError(f"tcp_port: the driver pyads reaches {PORT} only")
 
@@ -171,14 +178,10 @@ async def _net_id(config: AdsConfig, link: AmsLink) -> tuple[str, str]:
     """Return the device's NetId and, where nothing confirms it, a word about that."""
     if config.net_id:
         return config.net_id, ""
-    if config.tcp_port != PORT and config.udp_port == UDP_PORT:
-        # Another router than the host's own, of whom nothing says that it answers there.
-        return default_net_id(link.peer), "; the NetId is a guess"
-    try:
-        info = await discover(config.host, timeout=config.timeout / 6, port=config.udp_port)
-    except Lost:
-        return default_net_id(link.peer), "; the NetId is a guess, UDP is silent"
-    return info.net_id, ""
+    found = await find_net_id(
+        config.host, tcp_port=config.tcp_port, udp_port=config.udp_port, timeout=config.timeout / 2
+    )
+    return (found, "") if found else (default_net_id(link.peer), "; the NetId is a guess")
 
 
 def _details(client: AdsClient, link: AmsLink) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from flowbus import Config, Lost, Secret
 from flowbus_ads import faults
 from flowbus_ads.errors import AdsError, Refusal
 from flowbus_ads.protocol.address import parse_net_id
+from flowbus_ads.protocol.constants import PORT
 from flowbus_ads.protocol.discovery import (
     UDP_PORT,
     Datagram,
@@ -53,6 +54,19 @@ async def discover(host: str, *, timeout: float = 1.0, port: int = UDP_PORT) -> 
     """Return who the router at ``host`` is. Raises Lost where none answers."""
     answer = await _ask(host, port, Service.SERVER_INFO, timeout, lambda i: info_request(_ANYBODY, i))
     return parse_info(answer)
+
+
+async def find_net_id(host: str, *, tcp_port: int, udp_port: int, timeout: float) -> str | None:
+    """Return the NetId that the router of ``host`` tells within ``timeout`` seconds, None without one.
+
+    A router on a TCP port of its own is not the one that answers at the usual UDP port.
+    """
+    if tcp_port != PORT and udp_port == UDP_PORT:
+        return None
+    try:
+        return (await discover(host, timeout=timeout / _ATTEMPTS, port=udp_port)).net_id
+    except Lost:
+        return None
 
 
 async def add_route(

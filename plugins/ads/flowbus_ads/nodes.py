@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import trio
 from msgspec import Meta
 
-from flowbus import Config, Message, NodeIO, Quality, Rejected, io_node
+from flowbus import Config, Message, NodeIO, Quality, Rejected, Template, io_node
 from flowbus_ads.addresses import AdsRef, IndexAddress, Key
 from flowbus_ads.client import AdsClient
 
@@ -27,10 +27,16 @@ class AdsRead(Config):
     """Read PLC values on each message, or on a period."""
 
     connection: Annotated[AdsRef, Meta(description="Name of the ads connection.")]
-    symbol: Annotated[str | IndexAddress | None, _SYMBOL] = None
+    symbol: Annotated[
+        str | IndexAddress | None,
+        Meta(
+            description="Symbol name such as MAIN.rValue, or {group, offset, type}. A name may have "
+            "`{topic}`, `{payload}` or `{headers.name}` of the message in it."
+        ),
+    ] = None
     symbols: Annotated[
         tuple[str | IndexAddress, ...],
-        Meta(description="Several symbols; the payload is then an object of name to value."),
+        Meta(description="Several such; the payload is then an object of name to value."),
     ] = ()
     every: Annotated[
         Annotated[float, Meta(gt=0)] | None,
@@ -42,23 +48,23 @@ class AdsRead(Config):
 
     def __post_init__(self) -> None:
         one_of(self.symbol, self.symbols)
+        for key in _names(self):
+            if self.every is not None and isinstance(key, Template) and not key.is_constant:
+                raise ValueError(f"{key.text!r} names a part of a message, of which `every` has none")
 
 
 @io_node("ads-read")
 async def ads_read(config: AdsRead, io: NodeIO) -> None:
     """Read PLC values and send them on; all reads of one tick share one request."""
     plc: AdsClient = await io.connection()
-
-    async def answer(message: Message) -> Message:
-        return await _read(config, plc, message)
-
+    read = _Reader(config, plc)
     if config.every is None:
-        await io.each(answer, limit=config.in_flight)
+        await io.each(read, limit=config.in_flight)
     topic = "" if config.symbol is None else str(config.symbol)
     turn = trio.current_time()
     while True:
         try:
-            await io.send(await _read(config, plc, Message(None, topic)))
+            await io.send(await read(Message(None, topic)))
         except Rejected as error:
             if error.fault.temporary:
                 raise
@@ -69,13 +75,31 @@ async def ads_read(config: AdsRead, io: NodeIO) -> None:
         await trio.sleep_until(turn)
 
 
-async def _read(config: AdsRead, plc: AdsClient, message: Message) -> Message:
-    if config.symbol is not None:
-        return message.with_payload(await plc.read(config.symbol))
-    values = await plc.read_many(config.symbols)
+class _Reader:
+    """Reads what the configuration names, and puts it into a message."""
+
+    def __init__(self, config: AdsRead, plc: AdsClient) -> None:
+        self._plc, self._is_single = plc, config.symbol is not None
+        self._names = _names(config)
+
+    async def __call__(self, message: Message) -> Message:
+        """Return ``message`` with what was read as its payload. Raises Rejected, Lost."""
+        keys = [key.render(message) if isinstance(key, Template) else key for key in self._names]
+        if self._is_single:
+            return message.with_payload(await self._plc.read(keys[0]))
+        return _answered(message, keys, await self._plc.read_many(keys))
+
+
+def _names(config: AdsRead) -> list[Template | IndexAddress]:
+    """Return what to read. Raises ValueError for a text that is no template."""
+    keys = config.symbols if config.symbol is None else (config.symbol,)
+    return [Template(key) if isinstance(key, str) else key for key in keys]
+
+
+def _answered(message: Message, keys: Sequence[Key], values: Sequence[Any]) -> Message:
     payload: dict[str, Any] = {}
     bad: dict[str, Rejected] = {}
-    for key, value in zip(config.symbols, values, strict=True):
+    for key, value in zip(keys, values, strict=True):
         if isinstance(value, Rejected):
             bad[str(key)] = value
         payload[str(key)] = None if isinstance(value, Rejected) else value

@@ -114,6 +114,34 @@ async def test_read_several_symbols_one_of_which_is_missing() -> None:
             assert message.headers["faults"]["MAIN.nope"]["code"] == "ads.0x0710"
 
 
+@pytest.mark.parametrize(
+    ("options", "message", "payload"),
+    [
+        ({"symbol": "MAIN.{topic}"}, Message(None, "nCount"), 7),
+        ({"symbol": "{payload.of}"}, Message({"of": "MAIN.rValue"}), 1.5),
+        (
+            {"symbols": ["MAIN.{topic}", "MAIN.sText"]}, Message(None, "nCount"),
+            {"MAIN.nCount": 7, "MAIN.sText": "hällo"},
+        ),
+    ],
+)  # fmt: skip
+async def test_a_message_says_which_symbol(options: Any, message: Message, payload: Any) -> None:
+    with trio.fail_after(20):
+        async with run_flow(reader(**options)) as running:
+            assert (await running.put("in", message)).outcome is Outcome.CONFIRMED
+            assert (await running.get("out")).payload == payload
+
+
+async def test_a_message_that_names_no_symbol_is_rejected() -> None:
+    with trio.fail_after(20):
+        async with run_flow(reader(symbol="MAIN.{payload.of}")) as running:
+            end = await running.put("in", Message({"for": "nCount"}))
+            assert end.outcome is Outcome.REJECTED
+            assert "payload.of" in end.text
+            end = await running.put("in", Message({"of": "nope"}))
+            assert (end.outcome, end.code) == (Outcome.REJECTED, "ads.0x0710")
+
+
 async def test_reading_an_unknown_symbol_rejects_the_message() -> None:
     with trio.fail_after(20):
         async with run_flow(reader(symbol="MAIN.nope")) as running:
@@ -344,6 +372,10 @@ async def test_drops_show_in_the_status() -> None:
             "M.y",
         ),
         (("connections", "plc"), {"net_id": "1.2.3"}, "NetId"),
+        (("connections", "plc"), {"tcp_port": 8016}, "Secure ADS, which is not offered"),
+        (("connections", "plc"), {"host": "mqtt://broker"}, "ADS over MQTT is not offered"),
+        (("nodes", "read"), {"symbol": "MAIN.{topic}", "every": 1}, "names a part of a message"),
+        (("nodes", "read"), {"symbol": "MAIN.{topic"}, "symbol|brace"),
     ],
 )
 async def test_wrong_options_are_refused_by_check(

@@ -13,7 +13,7 @@ import trio
 
 from flowbus import Lost, Rejected
 from flowbus_ads.client import AdsClient
-from flowbus_ads.discovery import discover
+from flowbus_ads.discovery import find_net_id
 from flowbus_ads.link import default_net_id, open_link
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.protocol.constants import PORT
@@ -108,8 +108,13 @@ def with_client(device: Device, use: Callable[[AdsClient], Awaitable[T]]) -> T:
             device.host, device.tcp_port,
             connect_timeout=max(device.timeout, 1.0), source_net_id=device.source_net_id,
         ) as link:  # fmt: skip
-            target = device.net_id or await _found(device) or default_net_id(link.peer)
-            client = AdsClient(link, target, device.port, timeout=device.timeout)
+            target = device.net_id or await find_net_id(
+                device.host, tcp_port=device.tcp_port, udp_port=device.udp_port,
+                timeout=device.timeout / 2,
+            )  # fmt: skip
+            client = AdsClient(
+                link, target or default_net_id(link.peer), device.port, timeout=device.timeout
+            )
             await client.start()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(client.run)
@@ -119,14 +124,6 @@ def with_client(device: Device, use: Callable[[AdsClient], Awaitable[T]]) -> T:
             return result
 
     return run(main)
-
-
-async def _found(device: Device) -> str | None:
-    try:
-        found = await discover(device.host, timeout=device.timeout / 6, port=device.udp_port)
-    except Lost:
-        return None
-    return found.net_id
 
 
 class Unavailable(click.ClickException):
