@@ -11,12 +11,12 @@ import trio
 
 from flowbus import Fault, Lost
 from flowbus_ads import faults
-from flowbus_ads.plc.behaviours import Behaviour
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.notes import Outgoing
 from flowbus_ads.plc.switches import FaultSwitches
+from flowbus_ads.protocol.address import ams_port
 from flowbus_ads.protocol.ams import Frame, FrameReader
-from flowbus_ads.protocol.constants import RESPONSE_BIT, AdsState
+from flowbus_ads.protocol.constants import RESPONSE_BIT
 from flowbus_ads.protocol.errors import ProtocolError
 from flowbus_ads.protocol.notifications import ns_to_filetime
 from flowbus_ads.wire import Wire, accepted
@@ -25,7 +25,7 @@ _MAX_BACKLOG: Final = 16 << 20
 """Bytes queued to a client that does not read, above which its notifications are dropped."""
 _MAX_REQUEST: Final = 4 << 20
 
-OnWrite = Callable[[str, Any], Awaitable[None]]
+OnWrite = Callable[[SimulatedPlc, str, Any], Awaitable[None]]
 
 
 class _Client:
@@ -39,27 +39,28 @@ class _Client:
 
 
 class PlcServer:
-    """Serves one simulated PLC to any number of TCP clients.
+    """Serves the runtimes of one simulated PLC, each at its AMS port, to any number of TCP clients.
 
-    ``cycle`` is the PLC cycle in seconds: values move and notifications leave on it. ``on_write``
-    is awaited for each value that a client writes; while it waits, that client is not read from.
+    ``plc`` is the first, which answers for ports that no runtime has. ``cycle`` is the PLC cycle in
+    seconds: values move and notifications leave on it. ``on_write`` is awaited for each value that a
+    client writes, with its runtime; while it waits, that client is not read from.
     A client whose NetId is not admitted is cut off at its first request, as by a real router.
     """
 
     def __init__(
         self,
         plc: SimulatedPlc,
-        *,
+        *others: SimulatedPlc,
         cycle: float = 0.01,
-        behaviours: Sequence[Behaviour] = (),
         on_write: OnWrite | None = None,
         on_fault: Callable[[Fault, str], None] | None = None,
         admits: Callable[[bytes], bool] = lambda net_id: True,
     ) -> None:
         self.plc, self.switches = plc, FaultSwitches()
+        self.runtimes = {other.port: other for other in (plc, *others)}
         self.dropped_notifications = 0
         self.port = 0
-        self._cycle, self._behaviours = cycle, behaviours
+        self._cycle = cycle
         self._on_write, self._on_fault, self._admits = on_write, on_fault, admits
         self._clients: dict[int, _Client] = {}
         self._next_client = 1
@@ -92,17 +93,17 @@ class PlcServer:
         for client in list(self._clients.values()):
             client.scope.cancel()
 
-    def online_change(self) -> None:
-        """Make every handle stale, as an online change of the program does."""
-        self._send(self.plc.online_change(_filetime()))
+    def online_change(self, plc: SimulatedPlc) -> None:
+        """Make every handle of a runtime stale, as an online change of its program does."""
+        self._send(plc.online_change(_filetime()))
 
-    def null_samples(self) -> None:
+    def null_samples(self, plc: SimulatedPlc) -> None:
         """Send an empty sample of every notification, as some online changes do, and change nothing."""
-        self._send(self.plc.notes.empty(_filetime()))
+        self._send(plc.notes.empty(_filetime()))
 
-    def burst(self, count: int) -> None:
-        """Send ``count`` samples of every notification at once."""
-        self._send(self.plc.notes.burst(self.plc, _filetime(), count))
+    def burst(self, plc: SimulatedPlc, count: int) -> None:
+        """Send ``count`` samples of every notification of a runtime at once."""
+        self._send(plc.notes.burst(plc, _filetime(), count))
 
     # ---- clients
 
@@ -125,7 +126,8 @@ class PlcServer:
                     nursery.cancel_scope.cancel()
         finally:
             self._clients.pop(client.number, None)
-            self.plc.drop_owner(client.number)
+            for plc in self.runtimes.values():
+                plc.drop_owner(client.number)
             client.wire.close()
 
     async def _read_loop(self, client: _Client) -> None:
@@ -136,10 +138,11 @@ class PlcServer:
                 if self.switches.slow:
                     await trio.sleep(self.switches.slow)
                 client.wire.flush_now()
-                if self.plc.writes:
-                    await self._report_writes()
-                if len(self.plc.notes) and not self._busy.is_set():
-                    self._busy.set()
+                for plc in self.runtimes.values():
+                    if plc.writes:
+                        await self._report_writes(plc)
+                    if len(plc.notes):
+                        self._busy.set()
         except ProtocolError as error:
             if self._on_fault is not None:
                 self._on_fault(faults.BAD_CLIENT, f"{client.host}: {error}")
@@ -160,7 +163,8 @@ class PlcServer:
         if not self._admits(frame.source[:6]):
             client.scope.cancel()
             return
-        answer = self.plc.answer(client.number, frame)
+        plc = self.runtimes.get(ams_port(frame.target), self.plc)
+        answer = plc.answer(client.number, frame)
         if answer:
             answer = self.switches.spoil(answer)
         if not answer:
@@ -181,26 +185,24 @@ class PlcServer:
         await trio.sleep(seconds)
         client.wire.put(answer)
 
-    async def _report_writes(self) -> None:
-        writes, self.plc.writes = self.plc.writes, []
+    async def _report_writes(self, plc: SimulatedPlc) -> None:
+        writes, plc.writes = plc.writes, []
         if self._on_write is not None:
             for name, value in writes:
-                await self._on_write(name, value)
+                await self._on_write(plc, name, value)
 
     # ---- the PLC cycle
 
     async def _run_cycle(self) -> None:
         start = next_turn = trio.current_time()
         while True:
-            if not self._behaviours and not len(self.plc.notes):
+            if not any(plc.is_busy for plc in self.runtimes.values()):
                 self._busy = trio.Event()
                 await self._busy.wait()
                 next_turn = trio.current_time()
             now = trio.current_time()
-            if self.plc.state == AdsState.RUN:
-                for behaviour in self._behaviours:
-                    behaviour.move(now - start)
-            self._send(self.plc.notes.due(self.plc, now, _filetime()))
+            for plc in self.runtimes.values():
+                self._send(plc.cycle(now - start, now, _filetime()))
             next_turn = max(next_turn + self._cycle, trio.current_time())
             await trio.sleep_until(next_turn)
 

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import trio
 from msgspec import Meta, field
 
-from flowbus import Config, ConfigError, Message, NodeIO, Rejected, Secret, io_node
+from flowbus import Config, ConfigError, Message, NodeIO, Secret, io_node
 from flowbus_ads.link import default_net_id
 from flowbus_ads.plc.behaviours import Behaviour, SymbolOptions
 from flowbus_ads.plc.device import SimulatedPlc
-from flowbus_ads.plc.iochanges import set_device, set_terminal
-from flowbus_ads.plc.iodevices import IoDevice
 from flowbus_ads.plc.iooptions import IoDeviceOptions
 from flowbus_ads.plc.iotree import SimulatedIo
 from flowbus_ads.plc.memory import PlcMemory
 from flowbus_ads.plc.routes import Router
 from flowbus_ads.plc.typedefs import Program, TypeOptions
 from flowbus_ads.protocol.address import parse_net_id
-from flowbus_ads.protocol.constants import PORT, AdsState
+from flowbus_ads.protocol.constants import PORT
 from flowbus_ads.protocol.discovery import UDP_PORT
-from flowbus_ads.protocol.errors import EncodeError
 from flowbus_ads.server import PlcServer
+from flowbus_ads.simulatorcommands import apply
 from flowbus_ads.udp import serve_router
+
+_LAST_PORT: Final = 0xFFFF
+
+
+class RuntimeOptions(Config):
+    """Another runtime of the simulated PLC: a program of its own."""
+
+    symbols: Annotated[
+        dict[str, SymbolOptions], Meta(description="Symbols by name: type, value and behaviour.")
+    ] = field(default_factory=dict)
+    types: Annotated[
+        dict[str, TypeOptions],
+        Meta(description="Types that the program declares, by name: structures, enumerations, aliases."),
+    ] = field(default_factory=dict)
 
 
 class AdsSimulator(Config):
@@ -67,6 +78,13 @@ class AdsSimulator(Config):
         dict[str, TypeOptions],
         Meta(description="Types that the program declares, by name: structures, enumerations, aliases."),
     ] = field(default_factory=dict)
+    runtimes: Annotated[
+        dict[str, RuntimeOptions],
+        Meta(
+            description="More runtimes, by AMS port. A message whose headers have `ams_port` is for "
+            "that one; the headers of what clients write there have it."
+        ),
+    ] = field(default_factory=dict)
     io: Annotated[
         tuple[IoDeviceOptions, ...],
         Meta(description="I/O devices that the I/O server (AMS port 300) tells of; none: no I/O server."),
@@ -83,46 +101,62 @@ class AdsSimulator(Config):
     def __post_init__(self) -> None:
         if self.net_id is not None:
             parse_net_id(self.net_id)
-        build_plc(self)
+        build_plcs(self)
 
 
-def build_plc(config: AdsSimulator) -> tuple[SimulatedPlc, list[Behaviour]]:
-    """Return the device of a configuration. Raises ValueError naming the symbol that is wrong."""
+def build_plcs(config: AdsSimulator) -> list[SimulatedPlc]:
+    """Return the runtimes of a configuration. Raises ValueError naming the symbol that is wrong."""
+    net_id = parse_net_id(config.net_id or default_net_id(config.host))
+    io = SimulatedIo(net_id, config.io, time.monotonic) if config.io else None
+    plcs = [_runtime(net_id, config.ams_port, config, io)]
+    for port, options in config.runtimes.items():
+        if not port.isdecimal() or not 1 <= int(port) <= _LAST_PORT:
+            raise ValueError(f"runtimes: {port!r} is no AMS port, 1 to {_LAST_PORT}")
+        if int(port) == config.ams_port:
+            raise ValueError(f"runtimes: {port} is that of the first runtime, `ams_port`")
+        try:
+            plcs.append(_runtime(net_id, int(port), options))
+        except ValueError as error:
+            raise ValueError(f"runtime {port}: {error}") from None
+    return plcs
+
+
+def _runtime(
+    net_id: bytes, port: int, config: AdsSimulator | RuntimeOptions, io: SimulatedIo | None = None
+) -> SimulatedPlc:
     memory = PlcMemory(Program(config.types))
     for name, options in config.symbols.items():
         try:
             memory.add(name, options.type, options.value, options.comment, options.attributes)
         except ValueError as error:
             raise ValueError(f"symbol {name}: {error}") from None
-    behaviours: list[Behaviour] = []
+    # Handles of an earlier start must not mean anything now, as after a restart of a real PLC.
+    first_handle = 0x1000 + time.time_ns() // 1_000_000 % 0xFFFF * 0x1000
+    plc = SimulatedPlc(net_id, port, memory, first_handle=first_handle, io=io)
     for name, options in config.symbols.items():
         place = memory.find(name)
         if options.of and memory.find(options.of) is None:
             raise ValueError(f"symbol {name}: it echoes {options.of!r}, which is not declared")
         if options.behaviour != "constant" and place is not None:
-            behaviours.append(Behaviour(place, options, memory))
-    net_id = parse_net_id(config.net_id or default_net_id(config.host))
-    # Handles of an earlier start must not mean anything now, as after a restart of a real PLC.
-    first_handle = 0x1000 + time.time_ns() // 1_000_000 % 0xFFFF * 0x1000
-    io = SimulatedIo(net_id, config.io, time.monotonic) if config.io else None
-    plc = SimulatedPlc(net_id, config.ams_port, memory, first_handle=first_handle, io=io)
-    return plc, behaviours
+            plc.movers.append(Behaviour(place, options, memory).move)
+    return plc
 
 
 @io_node("ads-simulator", duplex=True, listens=True)
 async def ads_simulator(config: AdsSimulator, io: NodeIO) -> None:
     """Serve a simulated PLC: clients' writes leave by `out`, messages set values or switch faults."""
     try:
-        plc, behaviours = build_plc(config)
+        plc, *others = build_plcs(config)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
-    async def written(name: str, value: Any) -> None:
-        await io.send(Message(value, name))
+    async def written(runtime: SimulatedPlc, name: str, value: Any) -> None:
+        headers = {} if runtime is plc else {"ams_port": runtime.port}
+        await io.send(Message(value, name, headers=headers))
 
     router = _router(config, plc)
     server = PlcServer(
-        plc, cycle=config.cycle, behaviours=behaviours, on_write=written, on_fault=io.fault,
+        plc, *others, cycle=config.cycle, on_write=written, on_fault=io.fault,
         admits=router.admits,
     )  # fmt: skip
     udp_port = config.udp_port
@@ -142,106 +176,6 @@ async def ads_simulator(config: AdsSimulator, io: NodeIO) -> None:
         await io.each(handle)
 
 
-def apply(server: PlcServer, message: Message) -> None:
-    """Obey a message: a command in its headers, else values to set. Raises Rejected."""
-    command = message.headers.get("command")
-    if command is not None:
-        obey = COMMANDS.get(command)
-        if obey is None:
-            raise Rejected(f"unknown command {command!r}: one of {', '.join(COMMANDS)}")
-        try:
-            obey(server, message.payload)
-        except (TypeError, ValueError, KeyError) as error:
-            raise Rejected(
-                f"command {command!r} with payload {message.payload!r}: {error}"
-            ) from None
-        return
-    memory = server.plc.memory
-    values = {message.topic: message.payload}
-    if memory.find(message.topic) is None and isinstance(message.payload, dict):
-        values = message.payload
-    for name, value in values.items():
-        try:
-            memory.set(name, value)
-        except KeyError:
-            raise Rejected(f"the simulated PLC has no symbol {name!r}") from None
-        except EncodeError as error:
-            raise Rejected(f"{name}: {error}") from None
-
-
-def _mute(server: PlcServer, payload: Any) -> None:
-    server.switches.mute = payload is not False
-
-
-def _slow(server: PlcServer, payload: Any) -> None:
-    server.switches.slow = float(payload)
-
-
-def _garbage(server: PlcServer, payload: Any) -> None:
-    server.switches.garbage = int(payload or 1)
-
-
-def _wrong_invoke_id(server: PlcServer, payload: Any) -> None:
-    server.switches.wrong_invoke_ids = int(payload or 1)
-
-
-def _late(server: PlcServer, payload: Any) -> None:
-    server.switches.late = float(payload)
-
-
-def _oversize(server: PlcServer, payload: Any) -> None:
-    server.switches.oversize = int(payload or 1)
-
-
-def _truncate(server: PlcServer, payload: Any) -> None:
-    server.switches.truncated = int(payload or 1)
-
-
-def _symbol_version(server: PlcServer, payload: Any) -> None:
-    server.plc.version = (server.plc.version + 1) & 0xFF
-
-
-def _single_client(server: PlcServer, payload: Any) -> None:
-    server.switches.single_client = payload is not False
-
-
-def _no_sums(server: PlcServer, payload: Any) -> None:
-    server.plc.sums_enabled = payload is False
-
-
-def _state(server: PlcServer, payload: Any) -> None:
-    server.plc.state = AdsState[str(payload).upper()]
-
-
-def _io(server: PlcServer) -> Sequence[IoDevice]:
-    if server.plc.io is None:
-        raise ValueError("the simulated PLC has no I/O devices; declare them with `io`")
-    return list(server.plc.io.devices.values())
-
-
-COMMANDS: dict[str, Callable[[PlcServer, Any], None]] = {
-    "mute": _mute,
-    "slow": _slow,
-    "garbage": _garbage,
-    "oversize": _oversize,
-    "truncate": _truncate,
-    "late": _late,
-    "wrong-invoke-id": _wrong_invoke_id,
-    "single-client": _single_client,
-    "no-sums": _no_sums,
-    "state": _state,
-    "drop": lambda server, payload: server.drop_clients(),
-    "online-change": lambda server, payload: server.online_change(),
-    "symbol-version": _symbol_version,
-    "null-samples": lambda server, payload: server.null_samples(),
-    "remove": lambda server, payload: server.plc.memory.remove(str(payload)),
-    "io-terminal": lambda server, payload: set_terminal(_io(server), payload),
-    "io-device": lambda server, payload: set_device(_io(server), payload),
-    "burst": lambda server, payload: server.burst(int(payload or 100)),
-}
-"""What a message with ``headers.command`` does; its payload is the argument."""
-
-
 def _router(config: AdsSimulator, plc: SimulatedPlc) -> Router:
     users = {name: password.reveal() for name, password in config.users.items()}
     version = (plc.info.version, plc.info.revision, plc.info.build)
@@ -249,10 +183,12 @@ def _router(config: AdsSimulator, plc: SimulatedPlc) -> Router:
 
 
 def _details(server: PlcServer, router: Router) -> dict[str, Any]:
-    plc = server.plc
+    plcs = server.runtimes.values()
     return {
-        "port": server.port, "clients": server.clients, "requests": plc.requests,
-        "write_requests": plc.write_requests, "notifications": len(plc.notes),
-        "dropped_notifications": server.dropped_notifications, "state": plc.state.name,
+        "port": server.port, "clients": server.clients,
+        "requests": sum(plc.requests for plc in plcs),
+        "write_requests": sum(plc.write_requests for plc in plcs),
+        "notifications": sum(len(plc.notes) for plc in plcs),
+        "dropped_notifications": server.dropped_notifications, "state": server.plc.state.name,
         "routes": {name: route.net_id for name, route in router.routes.items()},
     }  # fmt: skip

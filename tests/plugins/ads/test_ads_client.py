@@ -193,14 +193,16 @@ async def test_a_target_without_sums_is_served_one_by_one(
     assert len(plc.notes) == 0
 
 
-async def test_reads_survive_an_online_change(connect: Connect, server: PlcServer) -> None:
+async def test_reads_survive_an_online_change(
+    connect: Connect, server: PlcServer, plc: SimulatedPlc
+) -> None:
     with trio.fail_after(10):
         async with connect(heartbeat=60.0) as (_, client):
             names = ["MAIN.nCount", "MAIN.rValue"]
             await client.read_many(names)
-            server.online_change()
+            server.online_change(plc)
             assert await client.read("MAIN.nCount") == 7
-            server.online_change()
+            server.online_change(plc)
             assert await client.read_many(names) == [7, 1.5]
 
 
@@ -210,7 +212,7 @@ async def test_a_write_is_not_repeated_after_an_online_change(
     with trio.fail_after(10):
         async with connect(heartbeat=60.0) as (_, client):
             await client.write("MAIN.nCount", 1)
-            server.online_change()
+            server.online_change(plc)
             with pytest.raises(AdsError, match=r"ads.0x0711"):
                 await client.write("MAIN.nCount", 2)
             assert plc.write_requests == 2
@@ -227,7 +229,7 @@ async def test_a_symbol_that_changed_its_type_is_read_with_the_new_one(
             assert await client.read("MAIN.nCount") == 7
             plc.memory.remove("MAIN.nCount")
             plc.memory.add("MAIN.nCount", "LREAL", 7.5)
-            server.online_change()
+            server.online_change(plc)
             assert await client.read("MAIN.nCount") == 7.5
 
 
@@ -256,7 +258,7 @@ async def test_subscriptions_survive_an_online_change(
             client.subscribe(["MAIN.nCount"], samples, FAST),
         ):
             await samples.wait_for(("MAIN.nCount", 7))
-            server.online_change()
+            server.online_change(plc)
             plc.memory.set("MAIN.nCount", 9)
             await samples.wait_for(("MAIN.nCount", 9))
             assert client.renewals >= 1

@@ -15,7 +15,8 @@ from flowbus_ads.iotree import IoServer
 from flowbus_ads.link import AmsLink, open_link
 from flowbus_ads.plc.iooptions import product_code
 from flowbus_ads.server import PlcServer
-from flowbus_ads.simulator import AdsSimulator, apply, build_plc
+from flowbus_ads.simulator import AdsSimulator, build_plcs
+from flowbus_ads.simulatorcommands import apply
 
 from flowbus import Message, Outcome, Rejected
 from flowbus.testing import run_flow
@@ -43,7 +44,7 @@ def config(**options: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def system(timeout: float = 2.0, **options: Any) -> AsyncIterator[tuple[PlcServer, AmsLink, IoServer]]:
     """A simulated system and an I/O server client of it."""
-    plc, _ = build_plc(msgspec.convert(config(**options), AdsSimulator))
+    (plc,) = build_plcs(msgspec.convert(config(**options), AdsSimulator))
     server = PlcServer(plc)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:

@@ -52,6 +52,8 @@ class SimulatedPlc:
         self.writes: list[tuple[str, Any]] = []
         self.requests = 0
         self.write_requests = 0
+        #: Called in each cycle while the program runs, with the seconds since its start.
+        self.movers: list[Callable[[float], None]] = []
         self._handles: dict[int, Place] = {}
         self._calls: dict[int, tuple[str, Signature, bytes]] = {}
         self._stale: set[int] = set()
@@ -98,6 +100,18 @@ class SimulatedPlc:
         self._handles.clear()
         self._calls.clear()
         return self.notes.end_by_handle(filetime)
+
+    @property
+    def is_busy(self) -> bool:
+        """True where a cycle has something to do."""
+        return bool(self.movers) or len(self.notes) > 0
+
+    def cycle(self, elapsed: float, now: float, filetime: int) -> list[Outgoing]:
+        """Move the values, while the program runs, and return the notifications that are due."""
+        if self.state == AdsState.RUN:
+            for move in self.movers:
+                move(elapsed)
+        return self.notes.due(self, now, filetime)
 
     def drop_owner(self, owner: Owner) -> None:
         """Forget a client whose connection has closed."""
