@@ -127,7 +127,7 @@ class PlcServer:
         finally:
             self._clients.pop(client.number, None)
             for plc in self.runtimes.values():
-                plc.drop_owner(client.number)
+                plc.notes.drop_owner(client.number)
             client.wire.close()
 
     async def _read_loop(self, client: _Client) -> None:

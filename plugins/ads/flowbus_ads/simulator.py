@@ -15,6 +15,7 @@ from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.iooptions import IoDeviceOptions
 from flowbus_ads.plc.iotree import SimulatedIo
 from flowbus_ads.plc.memory import PlcMemory
+from flowbus_ads.plc.responses import ResponseOptions, responses
 from flowbus_ads.plc.routes import Router
 from flowbus_ads.plc.typedefs import Program, TypeOptions
 from flowbus_ads.protocol.address import parse_net_id
@@ -78,6 +79,10 @@ class AdsSimulator(Config):
         dict[str, TypeOptions],
         Meta(description="Types that the program declares, by name: structures, enumerations, aliases."),
     ] = field(default_factory=dict)
+    responses: Annotated[
+        tuple[ResponseOptions, ...],
+        Meta(description="Answers of the first runtime to single index groups and offsets."),
+    ] = ()
     runtimes: Annotated[
         dict[str, RuntimeOptions],
         Meta(
@@ -109,6 +114,7 @@ def build_plcs(config: AdsSimulator) -> list[SimulatedPlc]:
     net_id = parse_net_id(config.net_id or default_net_id(config.host))
     io = SimulatedIo(net_id, config.io, time.monotonic) if config.io else None
     plcs = [_runtime(net_id, config.ams_port, config, io)]
+    plcs[0].responses = responses(config.responses)
     for port, options in config.runtimes.items():
         if not port.isdecimal() or not 1 <= int(port) <= _LAST_PORT:
             raise ValueError(f"runtimes: {port!r} is no AMS port, 1 to {_LAST_PORT}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 
-from flowbus import Message, Outcome
+from flowbus import ConfigError, Message, Outcome
 from flowbus.testing import Flow, run_flow
 
 HOST = "127.0.0.47"
@@ -39,7 +39,7 @@ SWITCHES = [
     Switch("symbol-version"),
     Switch("null-samples"),
     Switch("no-sums", True, ("no-sums", False)),
-    Switch("state", "config", ("state", "run"), ("ads.plc_not_running",)),
+    Switch("state", "config", ("state", "run"), ("ads.not_running",)),
     Switch("burst", 1000),
 ]
 
@@ -144,3 +144,50 @@ async def test_a_burst_of_400_000_samples_is_delivered_or_counted(buffer: int) -
             assert buffer < 400_000 or not details["sub"]["dropped"]
             assert (await flow.put("do", Message(78, "MAIN.n"))).outcome is Outcome.CONFIRMED
             await changed_to(flow, 78)
+
+
+@pytest.mark.parametrize(
+    ("response", "want"),
+    [
+        ({"command": "read", "data": "2a00"}, ("confirmed", 42)),
+        ({"command": "read", "error": 0x703}, ("rejected", "ads.0x0703")),
+        ({"command": "read", "error": 0x70703}, ("rejected", "ads.0x70703")),
+        ({"command": "write", "error": 0x704}, ("rejected", "ads.0x0704")),
+        ({"command": "write", "error": 0}, ("confirmed", 0)),
+    ],
+)
+async def test_an_answer_that_is_set(response: dict[str, Any], want: tuple[str, Any]) -> None:
+    address = {"group": 0x4020, "offset": 4, "type": "INT"}
+    sim = {"type": "ads-simulator", "host": HOST, "responses": [{"group": 0x4020, "offset": 4, **response}]}
+    nodes = {
+        "sim": sim,
+        "ask": {"type": "test-source"}, "order": {"type": "test-source"}, "values": {"type": "test-sink"},
+        "read": {"type": "ads-read", "connection": "plc", "symbol": address},
+        "write": {"type": "ads-write", "connection": "plc", "symbol": address},
+    }  # fmt: skip
+    wires = [["ask", "read"], ["read", "values"], ["order", "write"]]
+    with trio.fail_after(20):
+        async with run_flow({**FLOW, "nodes": nodes, "wires": wires}) as flow:
+            asked = "ask" if response["command"] == "read" else "order"
+            end = await flow.put(asked, Message(7))
+            assert end.outcome.name.lower() == want[0]
+            if want[0] == "rejected":
+                assert end.code == want[1]
+            else:  # a write that is answered so changes nothing
+                assert (await flow.put("ask", Message(None))).outcome is Outcome.CONFIRMED
+                assert (await flow.get("values")).payload == want[1]
+
+
+@pytest.mark.parametrize(
+    ("response", "text"),
+    [
+        ({"command": "read"}, "give one of data and error"),
+        ({"command": "write", "data": "00"}, "a write is answered by a return code"),
+        ({"command": "read", "data": "0g"}, "hex digits"),
+    ],
+)
+async def test_an_answer_that_cannot_be_is_refused(response: dict[str, Any], text: str) -> None:
+    sim = {"type": "ads-simulator", "host": HOST, "responses": [{"group": 1, **response}]}
+    with pytest.raises(ConfigError, match=text):
+        async with run_flow({"nodes": {"sim": sim}, "wires": []}):
+            pass

@@ -13,6 +13,7 @@ from typing import Any, Final
 from flowbus_ads.plc.iotree import Silent, SimulatedIo
 from flowbus_ads.plc.memory import Place, PlcMemory
 from flowbus_ads.plc.notes import Note, NoteBook, Outgoing, Owner
+from flowbus_ads.plc.responses import NO_RESPONSES
 from flowbus_ads.plc.sums import SumServices
 from flowbus_ads.protocol import commands
 from flowbus_ads.protocol.address import ams_port
@@ -20,7 +21,7 @@ from flowbus_ads.protocol.ams import HEADER, Frame
 from flowbus_ads.protocol.constants import RESPONSE, AdsState, Command, ErrorCode, Group, TransMode
 from flowbus_ads.protocol.errors import ProtocolError
 from flowbus_ads.protocol.signatures import Signature
-from flowbus_ads.protocol.symbols import UploadInfo, encode_entry, encode_upload_info
+from flowbus_ads.protocol.symbols import encode_entry
 from flowbus_ads.protocol.typeentries import encode_type
 
 _STATE: Final = Struct("<HH")
@@ -29,7 +30,8 @@ _HANDLE: Final = Struct("<IIH")
 _SYSTEM_SERVICE: Final = 10000
 _MAX_HANDLES: Final = 100_000
 _MAX_NOTES: Final = 10_000
-Outcome = bytes | ErrorCode
+Outcome = bytes | int
+"""Bytes, or a return code."""
 
 
 class SimulatedPlc:
@@ -54,6 +56,7 @@ class SimulatedPlc:
         self.write_requests = 0
         #: Called in each cycle while the program runs, with the seconds since its start.
         self.movers: list[Callable[[float], None]] = []
+        self.responses = NO_RESPONSES
         self._handles: dict[int, Place] = {}
         self._calls: dict[int, tuple[str, Signature, bytes]] = {}
         self._stale: set[int] = set()
@@ -113,14 +116,12 @@ class SimulatedPlc:
                 move(elapsed)
         return self.notes.due(self, now, filetime)
 
-    def drop_owner(self, owner: Owner) -> None:
-        """Forget a client whose connection has closed."""
-        self.notes.drop_owner(owner)
-
     # ---- services by index, used by single and sum commands
 
     def read_index(self, group: int, offset: int, length: int) -> Outcome:
         """Read ``length`` bytes."""
+        if (given := self.responses.get(("read", group, offset))) is not None:
+            return given[:length] if isinstance(given, bytes) else given
         if group == Group.SYM_VALUE_BY_HANDLE:
             place = self._handles.get(offset)
             if place is None:
@@ -130,7 +131,7 @@ class SimulatedPlc:
             return _TABLES[group](self, length)
         return self.read(group, offset, length)
 
-    def read(self, group: int, offset: int, length: int) -> Outcome:
+    def read(self, group: int, offset: int, length: int) -> bytes | ErrorCode:
         """Read what notifications may follow too: memory, the state, the symbol version."""
         if group == Group.DEVICE_DATA:
             return _STATE.pack(self.state, self.device_state)[offset:][:length]
@@ -138,8 +139,11 @@ class SimulatedPlc:
             return bytes((self.version,))
         return self.memory.read(group, offset, length)
 
-    def write_index(self, group: int, offset: int, value: bytes) -> ErrorCode:
+    def write_index(self, group: int, offset: int, value: bytes) -> int:
         """Write bytes and note which symbols have changed."""
+        if isinstance(given := self.responses.get(("write", group, offset)), int):
+            self.write_requests += 1
+            return given
         if group == Group.SYM_RELEASE_HANDLE:
             return self._release(value)
         self.write_requests += 1
@@ -159,6 +163,8 @@ class SimulatedPlc:
 
     def read_write_index(self, group: int, offset: int, length: int, value: bytes) -> Outcome:
         """Write bytes, read up to ``length`` bytes: the services by name."""
+        if (given := self.responses.get(("read-write", group, offset))) is not None:
+            return given[:length] if isinstance(given, bytes) else given
         if group == Group.SYM_VALUE_BY_HANDLE:
             return self._call(offset, length, value)
         by_name = _BY_NAME.get(group)
@@ -321,21 +327,6 @@ class SimulatedPlc:
         for place in places:
             self.writes.append((place.name, place.codec.decode(self.memory.raw(place))))
 
-    def upload(self) -> bytes:
-        """Return the symbol table."""
-        return b"".join([encode_entry(self.memory.entry(place)) for place in self.memory])
-
-    def upload_types(self) -> bytes:
-        """Return the table of data types."""
-        return b"".join([encode_type(entry) for entry in self.memory.program.table])
-
-    def upload_info(self, *, extended: bool) -> bytes:
-        """Return the sizes of the symbol table, ``extended`` by those of the data types."""
-        info = UploadInfo(
-            len(self.memory), len(self.upload()),
-            len(self.memory.program.table), len(self.upload_types()),
-        )  # fmt: skip
-        return encode_upload_info(info, extended=extended)
 
 
 def _answered(outcome: Outcome) -> bytes:
@@ -345,10 +336,10 @@ def _answered(outcome: Outcome) -> bytes:
 
 
 _TABLES: Final[dict[int, Callable[[SimulatedPlc, int], Outcome]]] = {
-    Group.SYM_UPLOAD: lambda plc, length: plc.upload()[:length],
-    Group.SYM_UPLOAD_INFO: lambda plc, length: plc.upload_info(extended=False)[:length],
-    Group.SYM_UPLOAD_INFO2: lambda plc, length: plc.upload_info(extended=True)[:length],
-    Group.DATATYPE_UPLOAD: lambda plc, length: plc.upload_types()[:length],
+    Group.SYM_UPLOAD: lambda plc, length: plc.memory.upload()[:length],
+    Group.SYM_UPLOAD_INFO: lambda plc, length: plc.memory.upload_info(extended=False)[:length],
+    Group.SYM_UPLOAD_INFO2: lambda plc, length: plc.memory.upload_info(extended=True)[:length],
+    Group.DATATYPE_UPLOAD: lambda plc, length: plc.memory.upload_types()[:length],
 }
 _BY_NAME: Final[dict[int, Callable[[SimulatedPlc, Place], Outcome]]] = {
     Group.SYM_HANDLE_BY_NAME: SimulatedPlc.new_handle,

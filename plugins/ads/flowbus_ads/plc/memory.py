@@ -14,8 +14,14 @@ from flowbus_ads.plc.typedefs import Program
 from flowbus_ads.protocol.codecs import BoolCodec, Codec, StringCodec
 from flowbus_ads.protocol.constants import ErrorCode, Group
 from flowbus_ads.protocol.structures import StructCodec
-from flowbus_ads.protocol.symbols import SymbolEntry, SymbolFlag
-from flowbus_ads.protocol.typeentries import TypeFlag
+from flowbus_ads.protocol.symbols import (
+    SymbolEntry,
+    SymbolFlag,
+    UploadInfo,
+    encode_entry,
+    encode_upload_info,
+)
+from flowbus_ads.protocol.typeentries import TypeFlag, encode_type
 from flowbus_ads.protocol.types import parse_array
 
 _ALIGN: Final = 8
@@ -160,6 +166,21 @@ class PlcMemory:
             SymbolFlag.BIT if place.group == _DATA_BITS else 0, self._comments.get(place.name, ""),
             kind.bounds, self._attributes.get(place.name, ()),
         )  # fmt: skip
+
+    def upload(self) -> bytes:
+        """Return the symbol table."""
+        return b"".join([encode_entry(self.entry(place)) for place in self])
+
+    def upload_types(self) -> bytes:
+        """Return the table of data types."""
+        return b"".join([encode_type(entry) for entry in self.program.table])
+
+    def upload_info(self, *, extended: bool) -> bytes:
+        """Return the sizes of the symbol table, ``extended`` by those of the data types."""
+        info = UploadInfo(
+            len(self), len(self.upload()), len(self.program.table), len(self.upload_types())
+        )
+        return encode_upload_info(info, extended=extended)
 
     def read(self, group: int, offset: int, length: int) -> bytes | ErrorCode:
         """Return ``length`` bytes of an area, or why not."""

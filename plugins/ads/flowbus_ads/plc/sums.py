@@ -17,15 +17,15 @@ class Services(Protocol):
 
     notes: NoteBook
 
-    def read_index(self, group: int, offset: int, length: int) -> bytes | ErrorCode:
+    def read_index(self, group: int, offset: int, length: int) -> bytes | int:
         """Read bytes."""
 
-    def write_index(self, group: int, offset: int, value: bytes) -> ErrorCode:
+    def write_index(self, group: int, offset: int, value: bytes) -> int:
         """Write bytes."""
 
     def read_write_index(
         self, group: int, offset: int, length: int, value: bytes
-    ) -> bytes | ErrorCode:
+    ) -> bytes | int:
         """Write, then read."""
 
     def add_note(self, owner: Owner, frame: Frame, spec: NoteSpec) -> tuple[int, int]:
@@ -78,5 +78,5 @@ class SumServices:
         return sums.codes_response([0 if delete(handle) else invalid for handle in handles])
 
 
-def _result(outcome: bytes | ErrorCode) -> tuple[int, bytes]:
+def _result(outcome: bytes | int) -> tuple[int, bytes]:
     return (0, outcome) if isinstance(outcome, bytes) else (outcome, b"")
