@@ -8,13 +8,14 @@ from typing import Annotated, Any, Final
 import trio
 from msgspec import Meta, field
 
-from flowbus import Config, ConfigError, Message, NodeIO, Secret, io_node
+from flowbus import Config, ConfigError, FilePath, Message, NodeIO, Secret, io_node
 from flowbus_ads.link import default_net_id
 from flowbus_ads.plc.behaviours import Behaviour, SymbolOptions
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.iooptions import IoDeviceOptions
 from flowbus_ads.plc.iotree import SimulatedIo
 from flowbus_ads.plc.memory import PlcMemory
+from flowbus_ads.plc.programs import RuntimeOptions, joined, load_program
 from flowbus_ads.plc.responses import ResponseOptions, responses
 from flowbus_ads.plc.routes import Router
 from flowbus_ads.plc.typedefs import Program, TypeOptions
@@ -26,18 +27,6 @@ from flowbus_ads.simulatorcommands import apply
 from flowbus_ads.udp import serve_router
 
 _LAST_PORT: Final = 0xFFFF
-
-
-class RuntimeOptions(Config):
-    """Another runtime of the simulated PLC: a program of its own."""
-
-    symbols: Annotated[
-        dict[str, SymbolOptions], Meta(description="Symbols by name: type, value and behaviour.")
-    ] = field(default_factory=dict)
-    types: Annotated[
-        dict[str, TypeOptions],
-        Meta(description="Types that the program declares, by name: structures, enumerations, aliases."),
-    ] = field(default_factory=dict)
 
 
 class AdsSimulator(Config):
@@ -62,6 +51,10 @@ class AdsSimulator(Config):
     symbols: Annotated[
         dict[str, SymbolOptions], Meta(description="Symbols by name: type, value and behaviour.")
     ] = field(default_factory=dict)
+    symbols_file: Annotated[
+        FilePath | None,
+        Meta(description="A JSON or TOML file (.toml) of `symbols` and `types`, beside those given here."),
+    ] = None
     udp_port: Annotated[
         Annotated[int, Meta(ge=0, le=65535)] | None,
         Meta(
@@ -106,14 +99,23 @@ class AdsSimulator(Config):
     def __post_init__(self) -> None:
         if self.net_id is not None:
             parse_net_id(self.net_id)
-        build_plcs(self)
+        if not self.symbols_file:  # else :meth:`check_files` does, once it may read it
+            build_plcs(self)
+
+    def check_files(self) -> None:
+        """Raise ConfigError where the file of symbols cannot be used."""
+        if self.symbols_file:
+            _built(self)
 
 
 def build_plcs(config: AdsSimulator) -> list[SimulatedPlc]:
     """Return the runtimes of a configuration. Raises ValueError naming the symbol that is wrong."""
     net_id = parse_net_id(config.net_id or default_net_id(config.host))
     io = SimulatedIo(net_id, config.io, time.monotonic) if config.io else None
-    plcs = [_runtime(net_id, config.ams_port, config, io)]
+    program = RuntimeOptions(symbols=config.symbols, types=config.types)
+    if config.symbols_file:
+        program = joined(program, load_program(config.symbols_file))
+    plcs = [_runtime(net_id, config.ams_port, program, io)]
     plcs[0].responses = responses(config.responses)
     for port, options in config.runtimes.items():
         if not port.isdecimal() or not 1 <= int(port) <= _LAST_PORT:
@@ -127,8 +129,16 @@ def build_plcs(config: AdsSimulator) -> list[SimulatedPlc]:
     return plcs
 
 
+def _built(config: AdsSimulator) -> list[SimulatedPlc]:
+    try:
+        return build_plcs(config)
+    except ValueError as error:
+        option = "symbols_file" if config.symbols_file else ""
+        raise ConfigError(str(error), option=option) from None
+
+
 def _runtime(
-    net_id: bytes, port: int, config: AdsSimulator | RuntimeOptions, io: SimulatedIo | None = None
+    net_id: bytes, port: int, config: RuntimeOptions, io: SimulatedIo | None = None
 ) -> SimulatedPlc:
     memory = PlcMemory(Program(config.types))
     for name, options in config.symbols.items():
@@ -151,10 +161,7 @@ def _runtime(
 @io_node("ads-simulator", duplex=True, listens=True)
 async def ads_simulator(config: AdsSimulator, io: NodeIO) -> None:
     """Serve a simulated PLC: clients' writes leave by `out`, messages set values or switch faults."""
-    try:
-        plc, *others = build_plcs(config)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    plc, *others = _built(config)
 
     async def written(runtime: SimulatedPlc, name: str, value: Any) -> None:
         headers = {} if runtime is plc else {"ams_port": runtime.port}
