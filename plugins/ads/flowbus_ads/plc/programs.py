@@ -34,9 +34,9 @@ def load_program(path: str) -> RuntimeOptions:
         value: Any = tomllib.loads(text) if path.endswith(".toml") else json.loads(text)
         return msgspec.convert(value, RuntimeOptions)
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from None
+        raise ValueError(f"{path!r}: {error.strerror or error}") from None
     except ValueError as error:  # of the text, or of what it says
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path!r}: {error}") from None
 
 
 def joined(inline: RuntimeOptions, file: RuntimeOptions) -> RuntimeOptions:
