@@ -140,7 +140,9 @@ async def test_a_burst_of_400_000_samples_is_delivered_or_counted(buffer: int) -
         await io.each(take)
 
     sub = {**NODES["sub"], "symbols": ["MAIN.n"], "buffer": buffer}
-    value = {**FLOW, "nodes": {**NODES, "sub": sub, "changes": {"type": "test-count"}}}
+    patient = {"plc": {"type": "ads", "host": HOST, "timeout": 20}}  # all of it is one process here
+    nodes = {**NODES, "sub": sub, "changes": {"type": "test-count"}}
+    value = {"connections": patient, "nodes": nodes, "wires": FLOW["wires"]}
     with trio.fail_after(100):
         async with run_flow(value, types=[count]) as flow:
             await flow.wait_running("plc", "read", "write", "sub")
