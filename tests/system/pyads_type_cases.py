@@ -12,6 +12,7 @@ from flowbus_ads.link import open_link
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowbus import Rejected
 from flowbus.testing import run_flow
 from tests.system.pyads_peer import HOST, NET_ID, pyads, pyads_ex, use
 
@@ -151,3 +152,28 @@ async def test_every_type_both_ways() -> None:
                 client = AdsClient(link, NET_ID, 851, encoding="utf-8")
                 await client.start()
                 await use(compare(client))
+
+
+async def test_a_text_in_the_code_page_of_windows() -> None:
+    """pyads takes a STRING for UTF-8, so it reads and writes the bytes."""
+    text, raw = "Größe 5 €", "Größe 5 €".encode("cp1252")
+    plc = {
+        "type": "ads-simulator", "host": HOST, "net_id": NET_ID,
+        "symbols": {"MAIN.s": {"type": "STRING(20)"}},
+    }  # fmt: skip
+    array = pyads.PLCTYPE_BYTE * 21
+    async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
+        with trio.fail_after(30):
+            await running.wait_running("sim")
+            async with open_link(HOST, 48898, connect_timeout=2.0, source_net_id="127.0.0.8.1.1") as link:
+                client = AdsClient(link, NET_ID, 851)
+                await client.start()
+                await client.write("MAIN.s", text)
+                seen = await use(lambda other: other.read_by_name("MAIN.s", array))
+                assert bytes(seen).split(b"\0")[0] == raw
+                turned = [*raw[::-1], *bytes(21 - len(raw))]
+                await use(lambda other: other.write_by_name("MAIN.s", turned, array))
+                assert await client.read("MAIN.s") == text[::-1]
+                with pytest.raises(Rejected, match="21"):
+                    await client.write("MAIN.s", "x" * 21)
+                assert await client.read("MAIN.s") == text[::-1]

@@ -170,6 +170,24 @@ async def test_a_write_that_has_waited_too_long_is_not_done() -> None:
             nursery.cancel_scope.cancel()
 
 
+async def test_the_terminals_behind_a_plc() -> None:
+    """The masters have NetIds of their own, to which AdsLib needs a route each."""
+    io = [{"terminals": ["EK1100", "EL1008"]}, {"name": "Sensors", "terminals": ["EK1100", "EL3202"]}]
+    nodes = {
+        "plc": {"type": "ads-simulator", "host": HOST, "net_id": NET_ID, "io": io},
+        "ask": {"type": "test-source"},
+        "tree": {"type": "ads-io-tree", "connection": "c"},
+        "got": {"type": "test-sink"},
+    }
+    flow = {"connections": FLOW["connections"], "nodes": nodes, "wires": [["ask", "tree"], ["tree", "got"]]}
+    with trio.fail_after(40):
+        async with run_flow(flow) as running:
+            assert (await running.put("ask", Message(None))).outcome is Outcome.CONFIRMED
+            devices = (await running.get("got")).payload["devices"]
+            types = [[terminal["type"] for terminal in device["terminals"]] for device in devices]
+            assert types == [["EK1100", "EL1008"], ["EK1100", "EL3202"]]
+
+
 def test_it_reaches_the_standard_port_only(tmp_path: Path) -> None:
     connection = {"type": "ads", "host": HOST, "tcp_port": 1234, "driver": "pyads"}
     file = tmp_path / "x.json"
