@@ -67,7 +67,7 @@ def port_of(flow: Flow) -> int:
 
 @contextlib.asynccontextmanager
 async def serving(**options: Any) -> AsyncIterator[tuple[Flow, int]]:
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         async with run_flow(flow_of(**options)) as flow:
             await flow.wait_running()
             yield flow, port_of(flow)
