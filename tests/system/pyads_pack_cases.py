@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 import trio
 from flowbus_ads.client import AdsClient
-from flowbus_ads.link import open_link
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowbus.testing import run_flow
-from tests.system.pyads_peer import HOST, NET_ID, use
+from tests.system.pyads_peer import HOST, NET_ID, own_client, use
 
 pytestmark = pytest.mark.system
 PACKS = (0, 1, 2, 4, 8)
@@ -118,8 +117,5 @@ async def test_nested_structures_of_every_pack_mode_both_ways() -> None:
     with trio.fail_after(60):
         async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
             await running.wait_running("sim")
-            own = "127.0.0.8.1.1"
-            async with open_link(HOST, 48898, connect_timeout=2.0, source_net_id=own) as link:
-                client = AdsClient(link, NET_ID, 851)
-                await client.start()
+            async with own_client() as client:
                 await use(compare(client))

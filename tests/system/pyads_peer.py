@@ -7,12 +7,14 @@ its routes: :func:`connected` keeps to that order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
 import trio
+from flowbus_ads.client import AdsClient
+from flowbus_ads.link import open_link
 
 pyads = pytest.importorskip("pyads")
 from pyads import pyads_ex  # noqa: E402
@@ -32,6 +34,15 @@ def connected() -> Iterator[Any]:
         pyads_ex.adsPortCloseEx(plc._port)
         pyads_ex.adsDelRoute(plc._adr.netIdStruct())
         plc._port, plc._open = None, False
+
+
+@asynccontextmanager
+async def own_client(encoding: str = "cp1252") -> AsyncIterator[AdsClient]:
+    """Yield a client of ours; its NetId is another than that of pyads, which has the loopback's."""
+    async with open_link(HOST, 48898, connect_timeout=2.0, source_net_id="127.0.0.8.1.1") as link:
+        client = AdsClient(link, NET_ID, 851, encoding=encoding)
+        await client.start()
+        yield client
 
 
 async def use(call: Callable[[Any], Any]) -> Any:

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 import trio
 from flowbus_ads.client import AdsClient
-from flowbus_ads.link import open_link
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowbus import Rejected
 from flowbus.testing import run_flow
-from tests.system.pyads_peer import HOST, NET_ID, pyads, pyads_ex, use
+from tests.system.pyads_peer import HOST, NET_ID, own_client, pyads, pyads_ex, use
 
 pytestmark = pytest.mark.system
 
@@ -147,10 +146,7 @@ async def test_every_type_both_ways() -> None:
     with trio.fail_after(60):
         async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
             await running.wait_running("sim")
-            own = "127.0.0.8.1.1"
-            async with open_link(HOST, 48898, connect_timeout=2.0, source_net_id=own) as link:
-                client = AdsClient(link, NET_ID, 851, encoding="utf-8")
-                await client.start()
+            async with own_client("utf-8") as client:
                 await use(compare(client))
 
 
@@ -165,9 +161,7 @@ async def test_a_text_in_the_code_page_of_windows() -> None:
     async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
         with trio.fail_after(30):
             await running.wait_running("sim")
-            async with open_link(HOST, 48898, connect_timeout=2.0, source_net_id="127.0.0.8.1.1") as link:
-                client = AdsClient(link, NET_ID, 851)
-                await client.start()
+            async with own_client() as client:
                 await client.write("MAIN.s", text)
                 seen = await use(lambda other: other.read_by_name("MAIN.s", array))
                 assert bytes(seen).split(b"\0")[0] == raw

@@ -82,13 +82,13 @@ def _is_partial(codec: Codec, value: Any) -> bool:
         given = codec.named(value)
     except EncodeError:
         return False  # encoding it says why
-    members = codec.members
-    if codec.is_union and 1 < len(given) < len(members):
+    if codec.has_hidden_parts:
+        return True
+    if codec.is_union and len(given) > 1:
         return False  # which of them counts is not for the order of their writes to say
-    return (
-        codec.has_hidden_parts
-        or len(given) < len(members)
-        or any(_is_partial(members[name].codec, part) for name, part in given.items())
+    members = codec.members
+    return len(given) < len(members) or any(
+        _is_partial(members[name].codec, part) for name, part in given.items()
     )
 
 

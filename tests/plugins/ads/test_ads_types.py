@@ -20,6 +20,8 @@ from flowbus_ads.protocol.typeentries import (
     parse_types,
 )
 from flowbus_ads.protocol.typetable import TypeTable
+from flowbus_ads.symbols import Symbol
+from flowbus_ads.writes import some_members
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -296,3 +298,14 @@ def test_members_of_a_union_agree_or_one_is_given() -> None:
         codec.encode({**value, "n": 5})
     with pytest.raises(EncodeError, match="share bytes; give one of them, or all"):
         codec.encode({"n": 5, "u": 6})
+
+
+def test_what_is_written_member_by_member() -> None:
+    dint, word = TypeEntry("n", 4, "DINT", 0, 3), TypeEntry("u", 2, "UINT", 0, 18)
+    union = TypeTable([TypeEntry("U", 4, members=(dint, word))]).codec("U", 4, 65)
+    block = (TypeEntry("n", 4, "DINT", 8, 3), TypeEntry("u", 2, "UINT", 8, 18))
+    hidden = TypeTable([TypeEntry("FB", 16, members=block)]).codec("FB", 16, 65)
+    both = {"n": 1, "u": 1}
+    assert some_members(Symbol("s", 0, 0, union, None), {"u": 1}) == {"s.u": 1}
+    assert not some_members(Symbol("s", 0, 0, union, None), both)  # as one value, which must agree
+    assert some_members(Symbol("s", 0, 0, hidden, None), both) == {"s.n": 1, "s.u": 1}

@@ -328,7 +328,6 @@ class SimulatedPlc:
             self.writes.append((place.name, place.codec.decode(self.memory.raw(place))))
 
 
-
 def _answered(outcome: Outcome) -> bytes:
     if isinstance(outcome, bytes):
         return commands.read_response(0, outcome)
