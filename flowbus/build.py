@@ -23,7 +23,7 @@ from flowbus.node import NodeType
 from flowbus.nodeio import Seat, next_id
 from flowbus.outlets import FaultLog, Outlets
 from flowbus.plugins import Registry
-from flowbus.secrets import Redactor
+from flowbus.secrets import Redactor, refers
 from flowbus.segment import Messages, Outgoing, Receipts, Segment, Stage
 from flowbus.status import State, Status, StatusCell
 from flowbus.statuswire import StatusWire
@@ -139,11 +139,19 @@ class Parts:
         self.io_nodes[name] = IoNode(seat, kind, decode, inbox)
 
     def _decoder(self, kind: type[Config], spec: NodeSpec | ConnectionSpec) -> Callable[[], Config]:
+        """Return what decodes the options: anew for each start where references may have changed."""
+        kept: Config | None = None
+
         def decode() -> Config:
+            nonlocal kept
+            if kept is not None:
+                return kept
             config, flaws = configure(kind, spec.options, self.flow.base_dir, redactor=self.redactor)
             if config is None:
                 problems = [self.flow.document.problem(flaw, spec.path) for flaw in flaws]
                 raise ConfigError(self.redactor.redact("; ".join(map(str, problems))))
+            if not refers(spec.options) and _cannot_change(config):
+                kept = config
             return config
 
         return decode
@@ -254,3 +262,12 @@ class Parts:
             "%s is %s%s%s%s", name, status.state.value, code, text, retry,
             extra={"node": name, "code": status.code, "state": status.state.value},
         )  # fmt: skip
+
+
+def _cannot_change(config: Config) -> bool:
+    """Tell whether nothing inside can be changed: then a node may get it again when it restarts."""
+    try:
+        hash(config)
+    except TypeError:
+        return False
+    return True

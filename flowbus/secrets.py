@@ -159,6 +159,15 @@ def has_reference(value: object) -> bool:
     return isinstance(value, str) and "${" in value
 
 
+def refers(value: Any) -> bool:
+    """Tell whether :func:`resolve` would change any string in a JSON-like value."""
+    if isinstance(value, Mapping):
+        return any(map(refers, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(refers, value))
+    return has_reference(value)
+
+
 def resolve(
     value: Any,
     base_dir: str | os.PathLike[str],

@@ -189,4 +189,5 @@ def _details(client: AdsClient, link: AmsLink) -> dict[str, Any]:
         "state": client.state.name, "symbol_version": client.version, "renewals": client.renewals,
         "sum_commands": client.target.has_sums, "requests": link.requests,
         "late_answers": link.late_answers, "unknown_notifications": link.notes.unknown,
+        "early_samples_dropped": link.notes.early_dropped,
     }  # fmt: skip

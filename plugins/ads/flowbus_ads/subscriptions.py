@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +17,9 @@ from flowbus_ads.protocol.errors import DecodeError
 from flowbus_ads.protocol.sums import MAX_ITEMS
 from flowbus_ads.symbols import Symbol, SymbolTable
 from flowbus_ads.target import Target
+
+_NOTES_A_REQUEST: Final = 50
+"""So many are asked for before other tasks have their turn."""
 
 Deliver = Callable[[str, int, Any], None]
 """Takes (symbol, FILETIME, value) for each sample; must not wait."""
@@ -51,8 +54,8 @@ class Subscription:
         found = await self._table.find_all(self._keys)
         missing = {str(k): why for k, why in found.items() if isinstance(why, Rejected)}
         symbols = [symbol for symbol in found.values() if isinstance(symbol, Symbol)]
-        for at in range(0, len(symbols), MAX_ITEMS):
-            await self._add(symbols[at : at + MAX_ITEMS], missing)
+        for at in range(0, len(symbols), _NOTES_A_REQUEST):
+            await self._add(symbols[at : at + _NOTES_A_REQUEST], missing)
         before, self.missing = self.missing, missing
         if list(before) != list(missing):
             self.changed()

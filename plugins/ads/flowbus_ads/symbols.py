@@ -21,7 +21,8 @@ from flowbus_ads.protocol.types import codec_for, codec_of_entry
 from flowbus_ads.protocol.typetable import TypeTable
 from flowbus_ads.target import Target
 
-_NAMES_A_REQUEST: Final = 200
+_NAMES_A_REQUEST: Final = 50
+"""So many names are sent, and their answers understood, before other tasks have their turn."""
 _INFO_ROOM: Final = 24
 _ENTRY_ROOM: Final = 1024
 _MOST_ENTRY_ROOM: Final = 0xFFFF
@@ -154,9 +155,10 @@ class SymbolTable:
                     await self._target.read_write_many([(*item[:2], _MOST_ENTRY_ROOM, item[3])])
                 )[0]
             with understood(f"symbol {name}"):
-                if isinstance(entry, bytes) and self._types is None:
-                    await self._look_up_type(parse_entry(entry)[0])
-                found[name] = self._made(name, entry, handle)
+                known = entry if isinstance(entry, Refusal) else parse_entry(entry)[0]
+                if isinstance(known, SymbolEntry) and self._types is None:
+                    await self._look_up_type(known)
+                found[name] = self._made(name, known, handle)
         return found
 
     async def _look_up_type(self, entry: SymbolEntry) -> None:
@@ -173,21 +175,16 @@ class SymbolTable:
             self._types = TypeTable(entries, self._encoding, by_name=self._enum_names)
         return self._types
 
-    def _made(self, name: str, entry: bytes | Refusal, handle: bytes | Refusal) -> Found:
-        if (
-            isinstance(handle, Refusal)
-            and handle.number in UNSUPPORTED
-            and isinstance(entry, bytes)
-        ):
-            return self._known_as(name, entry, None)
-        if isinstance(handle, Refusal):
-            return AdsError(handle, f"symbol {name}")
+    def _made(self, name: str, entry: SymbolEntry | Refusal, handle: bytes | Refusal) -> Found:
         if isinstance(entry, Refusal):
-            return AdsError(entry, f"symbol {name}")
-        return self._known_as(name, entry, commands.parse_u32(handle, "handle"))
+            return AdsError(entry if isinstance(handle, bytes) else handle, f"symbol {name}")
+        if isinstance(handle, bytes):
+            return self._known_as(name, entry, commands.parse_u32(handle, "handle"))
+        if handle.number in UNSUPPORTED:
+            return self._known_as(name, entry, None)
+        return AdsError(handle, f"symbol {name}")
 
-    def _known_as(self, name: str, data: bytes, handle: int | None) -> Found:
-        entry, _ = parse_entry(data)
+    def _known_as(self, name: str, entry: SymbolEntry, handle: int | None) -> Found:
         try:
             codec = self._codec(entry)
         except UnsupportedTypeError as error:

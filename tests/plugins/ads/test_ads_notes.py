@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from flowbus_ads.notes import NoteTable, Sink
+from flowbus_ads.notes import EarlySamples, NoteTable, Sink
 from flowbus_ads.protocol.ams import Frame
 from flowbus_ads.protocol.constants import REQUEST, Command
 from flowbus_ads.protocol.errors import ProtocolError
@@ -49,6 +49,31 @@ def test_what_no_add_has_claimed_is_deleted_once() -> None:
     table.take(frame(6))
     assert table.deleted == [(PLC, OWN, 6)]
     assert table.unknown == 1
+
+
+def test_early_samples_are_bounded_and_what_is_dropped_is_counted() -> None:
+    early = EarlySamples(3)
+    for number, handle in enumerate((1, 2, 2, 2, 3)):
+        early.put(PLC, OWN, (number, handle, b""))
+    assert early.dropped == 2  # the oldest of 2, which has newer ones, and the only one of 3
+    assert list(early.take(PLC, 2)) == [(2, 2, b""), (3, 2, b"")]
+    assert list(early.take(PLC, 3)) == []
+    early.put(PLC, OWN, (9, 4, b""))
+    assert (early.dropped, early.take_all()) == (2, [(PLC, OWN, 1), (PLC, OWN, 4)])
+    assert early.take_all() == []
+
+
+def test_a_table_tells_how_many_early_samples_it_dropped() -> None:
+    table = Table()
+    table.begin_add()
+    table.take(frame(5, b"a"))
+    for number in range(10_000):
+        table.take(frame(6, time=number))
+    assert table.early_dropped == 1
+    table.add(PLC, 5, table.sink())
+    table.end_add()
+    assert table.heard == [(1, b"a")]
+    assert table.deleted == [(PLC, OWN, 6)]
 
 
 def test_a_handle_is_told_apart_by_its_source() -> None:
