@@ -1,4 +1,4 @@
-"""(d) and the protocols: the modules ads, mqtt, websocket and broadcast, each with ``async def run()``.
+"""(d) and the protocols: the modules named below, each with ``async def run()``.
 
 Each runs in a process of its own (``python -m benchmarks.modules NAME FILE``), so that one that
 hangs or fails costs its own rows only.
@@ -20,7 +20,7 @@ import trio
 from benchmarks.process import BenchError, Process, ended, last_lines
 from benchmarks.rows import Row, from_dict
 
-NAMES = ("ads", "mqtt", "websocket", "broadcast")
+NAMES = ("ads", "ads_outage", "mqtt", "websocket", "broadcast")
 
 
 TRIES = 3  # a peer's library may crash its process: pyads does now and then
