@@ -223,11 +223,23 @@ class AmsLink:
             raise self._end(Lost(faults.CONNECTION_LOST, text)) from error
 
     async def _sweep_loop(self) -> None:
+        """Fail what has no answer in time.
+
+        What had come by the deadline may hold the answer, where this process was too busy to read
+        it: it is read first.
+        """
+        to_read: dict[int, int] = {}
         while True:
             await trio.sleep(self._sweep)
             now = trio.current_time()
             late = [key for key, pending in self._pending.items() if pending.deadline <= now]
+            before, to_read = to_read, {}
+            unread = self._wire.unread() if late else 0
             for key in late:
+                position = before.get(key, self._wire.received + unread)
+                if self._wire.received < position:
+                    to_read[key] = position
+                    continue
                 self._pending.pop(key).fail(
                     faults.TIMEOUT, f"{self.place} did not answer a request in time"
                 )

@@ -16,6 +16,7 @@ from flowbus import Fault, Lost
 from flowbus_ads import faults
 
 _CHUNK: Final = 256 * 1024
+_MOST_UNREAD: Final = 16 << 20
 _UNREACHABLE: Final = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN))
 _TIMED_OUT: Final = frozenset((errno.ETIMEDOUT,))
 
@@ -23,7 +24,7 @@ _TIMED_OUT: Final = frozenset((errno.ETIMEDOUT,))
 class Wire:
     """A connected, non-blocking socket with an output buffer.
 
-    ``local`` and ``peer`` are the IP addresses of both sides. Raises OSError when the connection
+    ``local`` and ``peer`` are the IP addresses of both sides, ``received`` counts bytes. Raises OSError when the connection
     has already ended.
     """
 
@@ -39,6 +40,7 @@ class Wire:
         except OSError:
             sock.close()
             raise
+        self.received = 0
         self._out = bytearray()
         self._chunk = bytearray(_CHUNK)
         self._view = memoryview(self._chunk)
@@ -104,9 +106,18 @@ class Wire:
         while True:
             await trio.lowlevel.wait_readable(self._sock)
             try:
-                return bytes(self._view[: self._sock.recv_into(self._chunk)])
+                size = self._sock.recv_into(self._chunk)
             except BlockingIOError:
                 continue
+            self.received += size
+            return bytes(self._view[:size])
+
+    def unread(self) -> int:
+        """Return how many bytes have come that :meth:`receive` has not returned yet, at most 16 MiB."""
+        try:
+            return len(self._sock.recv(_MOST_UNREAD, socket.MSG_PEEK))
+        except OSError:  # none, or the connection has ended, which the reader will see
+            return 0
 
     def close(self) -> None:
         """Close the socket; a waiting reader or writer gets trio.ClosedResourceError."""
