@@ -95,8 +95,10 @@ class Handle:
         return self._up.is_set()
 
     async def wait(self) -> Any:
-        """Return the handle once the connection is up."""
+        """Return the handle once the connection is up; it is up when this returns."""
         await self._up.wait()
+        while not self._up.is_set():  # it went down again before this task had its turn
+            await self._up.wait()
         return self._value
 
     def use(self, scope: trio.CancelScope) -> None:
@@ -119,7 +121,8 @@ class Handle:
     def go_down(self) -> None:
         """Take the handle back and cancel whoever works with it."""
         self._value = None
-        self._up = trio.Event()
+        if self._up.is_set():
+            self._up = trio.Event()
         users, self._users = self._users, set()
         for scope in users:
             scope.cancel()
