@@ -16,8 +16,8 @@ from flowbus_ads import faults
 from flowbus_ads.addresses import Key
 from flowbus_ads.calls import Caller, PreparedCall
 from flowbus_ads.errors import AdsError, Refusal, lost_if_refused, understood
-from flowbus_ads.link import AmsLink, Nobody
-from flowbus_ads.protocol import commands, sums
+from flowbus_ads.link import AmsLink
+from flowbus_ads.protocol import commands
 from flowbus_ads.protocol.address import ams_address, parse_net_id
 from flowbus_ads.protocol.constants import STALE_HANDLE, AdsState, Command, Group
 from flowbus_ads.protocol.errors import DecodeError
@@ -64,6 +64,7 @@ class AdsClient:
         self._caller = Caller(self.target, self._symbols)
         self._subscriptions: list[Subscription] = []
         self._stale = trio.Event()
+        self._retired: list[int] = []
 
     @property
     def has_symbols(self) -> bool:
@@ -228,11 +229,14 @@ class AdsClient:
                     )  # a symbol that stays broken must not spin
                     continue
                 await self._beat()
-            beats += 1
-            if beats % _RETRY_MISSING == 0 and any(s.missing for s in self._subscriptions):
-                self._mark_stale()
+                beats += 1
+                if beats % _RETRY_MISSING == 0:
+                    for subscription in list(self._subscriptions):
+                        await subscription.look_again()
 
     async def _beat(self) -> None:
+        retired, self._retired = self._retired, []
+        self.target.release_handles(retired)
         sent = trio.current_time()
         try:
             state = _state((await self.read_state())[0])
@@ -265,6 +269,7 @@ class AdsClient:
     async def _renew(self) -> None:
         self._stale = trio.Event()
         self.renewals += 1
+        self._retired += self._handles()  # released later: a request by one may be under way
         self._symbols.forget_all()
         self._caller.forget_all()
         for subscription in list(self._subscriptions):
@@ -272,20 +277,10 @@ class AdsClient:
 
     def release(self) -> None:
         """Tell the device that the handles are no longer needed; does not wait for its answer."""
-        handles = self._symbols.handles() + self._caller.handles()
-        if not handles or not self.target.has_sums:
-            return
-        items = [(int(Group.SYM_RELEASE_HANDLE), 0, h.to_bytes(4, "little")) for h in handles]
-        data = commands.read_write_request(
-            Group.SUM_WRITE, len(items), 4 * len(items), sums.sum_write_request(items)
-        )
-        patience = Nobody(trio.current_time() + self.target.timeout)
-        try:
-            self._link.post(
-                self.target.address, self.target.source, Command.READ_WRITE, data, patience
-            )
-        except Lost:
-            return
+        self.target.release_handles(self._retired + self._handles())
+
+    def _handles(self) -> list[int]:
+        return self._symbols.handles() + self._caller.handles()
 
 
 def _is_stale(value: Any) -> bool:

@@ -56,8 +56,8 @@ class AdsSubscribe(Config):
     emit_quality_loss: Annotated[
         bool,
         Meta(
-            description="When the PLC is lost, send the last value of each symbol once more, with the "
-            "quality bad."
+            description="When the PLC is lost, or a symbol vanishes from it, send the last value once "
+            "more, with the quality bad."
         ),
     ] = False
 
@@ -120,8 +120,8 @@ async def ads_subscribe(config: AdsSubscribe, io: NodeIO) -> None:
     async with plc.subscribe(config.symbols, buffer.put, terms) as subscription:
         io.details(lambda: _details(subscription, buffer))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_show, io, subscription, buffer)
             last = io.memory.setdefault("last", {}) if config.emit_quality_loss else None
+            nursery.start_soon(_show, io, subscription, buffer, last)
             while True:
                 if config.flush_every is None:
                     samples = [await buffer.take()]
@@ -171,11 +171,20 @@ async def _finish(io: NodeIO, config: AdsSubscribe, buffer: SampleBuffer) -> Non
         await io.send_many(_messages(config, left))
     if config.emit_quality_loss:
         last.update((name, value) for name, _, value in left)
-        await io.send_many([Message(v, name, quality=Quality.BAD) for name, v in last.items()])
+        await io.send_many(_marked_bad(last))
 
 
-async def _show(io: NodeIO, subscription: Subscription, buffer: SampleBuffer) -> None:
-    """Keep the status true: symbols that are missing, samples that were dropped lately."""
+def _marked_bad(last: dict[str, Any]) -> list[Message]:
+    return [Message(value, name, quality=Quality.BAD) for name, value in last.items()]
+
+
+async def _show(
+    io: NodeIO, subscription: Subscription, buffer: SampleBuffer, last: dict[str, Any] | None
+) -> None:
+    """Keep the status true: symbols that are missing, samples that were dropped lately.
+
+    ``last`` has the values whose loss is to be told: a symbol may be missing while the PLC is there.
+    """
     changed = trio.Event()
     seen = buffer.dropped
     while True:
@@ -188,6 +197,10 @@ async def _show(io: NodeIO, subscription: Subscription, buffer: SampleBuffer) ->
         else:
             io.connected(f"{dropped} samples dropped since the start" if dropped else "")
         seen = dropped
+        if last:
+            gone = {name: last.pop(name) for name in subscription.missing if name in last}
+            if gone:
+                await io.send_many(_marked_bad(gone))
         with trio.move_on_after(_SHOW_EVERY):
             await changed.wait()
             changed = trio.Event()

@@ -51,7 +51,15 @@ class Subscription:
 
     async def open(self) -> None:
         """Ask for the notifications; the PLC sends the present value of each at once."""
-        found = await self._table.find_all(self._keys)
+        await self._open(self._keys)
+
+    async def look_again(self) -> None:
+        """Ask once more for what is missing."""
+        if self.missing:
+            await self._open([key for key in self._keys if str(key) in self.missing])
+
+    async def _open(self, keys: Sequence[Key]) -> None:
+        found = await self._table.find_all(keys)
         missing = {str(k): why for k, why in found.items() if isinstance(why, Rejected)}
         symbols = [symbol for symbol in found.values() if isinstance(symbol, Symbol)]
         for at in range(0, len(symbols), _NOTES_A_REQUEST):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import trio
+
 from flowbus import Lost
 from flowbus_ads import faults
 from flowbus_ads.errors import AdsError, Refusal, understood
-from flowbus_ads.link import AmsLink
+from flowbus_ads.link import AmsLink, Nobody
 from flowbus_ads.protocol import commands, sums
 from flowbus_ads.protocol.constants import UNSUPPORTED, Command, Group
 from flowbus_ads.reads import Answer, ReadBatcher
@@ -127,6 +129,24 @@ class Target:
                 await self.request(Command.DELETE_NOTIFICATION, data, "delete notification")
             except AdsError:
                 continue
+
+    def release_handles(self, handles: Sequence[int]) -> None:
+        """Tell the target that handles of names are not needed; does not wait for its answer."""
+        items = [(int(Group.SYM_RELEASE_HANDLE), 0, h.to_bytes(4, "little")) for h in handles]
+        patience = Nobody(trio.current_time() + self.timeout)
+        for part in sums.chunks(items, lambda item: len(item[2])):
+            if self.has_sums and len(part) > 1:
+                data = commands.read_write_request(
+                    Group.SUM_WRITE, len(part), 4 * len(part), sums.sum_write_request(part)
+                )
+                requests = [(Command.READ_WRITE, data)]
+            else:
+                requests = [(Command.WRITE, commands.write_request(*item)) for item in part]
+            for command, data in requests:
+                try:
+                    self.link.post(self.address, self.source, command, data, patience)
+                except Lost:  # the device is gone, and its handles with it
+                    return
 
     async def _sum(self, group: Group, count: int, length: int, data: bytes) -> bytes:
         return await self.read_write(group, count, length, data, group.name.lower())

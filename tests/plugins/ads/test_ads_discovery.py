@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import trio
 from flowbus_ads import faults
-from flowbus_ads.discovery import Route, add_route, discover
+from flowbus_ads.discovery import Route, add_route, discover, find_net_id
 from flowbus_ads.errors import AdsError
 from flowbus_ads.plc.routes import Router
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.protocol.discovery import (
+    UDP_PORT,
     Datagram,
     Tag,
     encode_datagram,
@@ -92,6 +93,20 @@ async def test_a_router_tells_who_it_is_and_takes_in_routes(nursery: trio.Nurser
                 "127.0.0.1", route(name="other", password=Secret("falsch")), port=port, **own
             )
         assert list(simulated.routes) == ["edge"]
+
+
+async def test_only_the_router_of_this_tcp_port_is_asked_for_its_net_id(
+    nursery: trio.Nursery,
+) -> None:
+    host = "127.0.0.51"
+    with trio.fail_after(5):
+        await nursery.start(serve_router, router(), host, UDP_PORT)
+        own = await nursery.start(serve_router, router(), host, 0)
+        asked = [
+            await find_net_id(host, tcp_port=tcp_port, udp_port=udp_port, timeout=1.0)
+            for tcp_port, udp_port in ((48898, UDP_PORT), (40001, UDP_PORT), (40001, own))
+        ]
+        assert asked == ["5.46.0.1.1.1", None, "5.46.0.1.1.1"]
 
 
 async def test_nobody_answers() -> None:

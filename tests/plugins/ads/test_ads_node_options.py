@@ -1,4 +1,4 @@
-"""What nodes can be told beyond the symbol: names from a payload, reading back, batches, quality."""
+"""What nodes can be told beyond the symbol: names from a payload, reading back."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.memory import PlcMemory
 from flowbus_ads.protocol.constants import ErrorCode
 from flowbus_ads.protocol.errors import ProtocolError
-from flowbus_ads.subscribe import SampleBuffer
 
-from flowbus import Message, Outcome, Quality
+from flowbus import Message, Outcome
 from flowbus.testing import run_flow
 
 HOST = "127.0.0.49"
@@ -28,26 +27,18 @@ PLC = {
 }  # fmt: skip
 
 
-def plant(**nodes: Any) -> dict[str, Any]:
-    wires = [["do", "sim"], ["sim", "written"]]
-    wires += [["in", "write"]] if "write" in nodes else []
-    wires += [["sub", "out"]] if "sub" in nodes else []
-    beside = {name: {"type": "test-source"} for name in ("do", "in") if name == "do" or "write" in nodes}
-    sinks = {name: {"type": "test-sink"} for name in ("written", "out") if name == "written" or "sub" in nodes}
+def write(**options: Any) -> dict[str, Any]:
     return {
         "connections": {"plc": {"type": "ads", "host": HOST, "timeout": 0.5, "heartbeat": 0.1}},
-        "nodes": {"sim": PLC, **beside, **sinks, **nodes},
-        "wires": wires,
+        "nodes": {
+            "do": {"type": "test-source"},
+            "sim": PLC,
+            "written": {"type": "test-sink"},
+            "in": {"type": "test-source"},
+            "write": {"type": "ads-write", "connection": "plc", **options},
+        },
+        "wires": [["do", "sim"], ["sim", "written"], ["in", "write"]],
     }
-
-
-def write(**options: Any) -> dict[str, Any]:
-    return plant(write={"type": "ads-write", "connection": "plc", **options})
-
-
-def subscribe(**options: Any) -> dict[str, Any]:
-    node = {"type": "ads-subscribe", "connection": "plc", "cycle_time": 0.002, **options}
-    return plant(sub={"symbols": ["MAIN.nCount"], **node})
 
 
 @pytest.mark.parametrize(
@@ -116,43 +107,3 @@ async def test_a_loss_while_reading_back_is_unconfirmed(monkeypatch: pytest.Monk
             assert flow.runtime.status()["nodes"]["sim"]["details"]["write_requests"] == 1
 
 
-async def test_samples_of_some_time_are_one_message() -> None:
-    with trio.fail_after(20):
-        async with run_flow(subscribe(flush_every=0.2)) as flow:
-            await flow.wait_running("sub")
-            for number in range(5):
-                await flow.put("do", Message(number, "MAIN.nCount"))
-                await trio.sleep(0.01)
-            rows: list[Any] = []
-            while not rows or rows[-1]["value"] != 4:
-                message = await flow.get("out")
-                assert message.topic == ""
-                rows += message.payload
-            assert [row["symbol"] for row in rows] == ["MAIN.nCount"] * len(rows)
-            assert [row["value"] for row in rows][-5:] == list(range(5))
-            assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
-
-
-async def test_what_was_gathered_when_it_is_cancelled_is_not_lost() -> None:
-    from flowbus_ads.subscribe import _gather
-
-    buffer = SampleBuffer(10, "drop-oldest")
-    buffer.put("a", 1, 1)
-    buffer.put("b", 2, 2)
-    with trio.move_on_after(0.05):
-        await _gather(buffer, 60)
-    assert [name for name, _, _ in buffer.drain()] == ["a", "b"]
-
-
-async def test_a_lost_plc_is_told_by_the_quality() -> None:
-    with trio.fail_after(20):
-        async with run_flow(subscribe(emit_quality_loss=True)) as flow:
-            first = await flow.get("out")
-            assert (first.payload, first.quality) == (7, Quality.GOOD)
-            for _ in range(2):
-                await flow.put("do", Message(None, headers={"command": "drop"}))
-                lost = await flow.get("out")
-                assert (lost.topic, lost.payload, lost.quality) == ("MAIN.nCount", 7, Quality.BAD)
-                back = await flow.get("out")
-                assert (back.payload, back.quality) == (7, Quality.GOOD)
-            await flow.wait_running("plc", "sub")

@@ -11,9 +11,8 @@ from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.plc.memory import PlcMemory
 from flowbus_ads.protocol.address import parse_net_id
 from flowbus_ads.server import PlcServer
-from flowbus_ads.subscribe import SampleBuffer
 
-from flowbus import Config, ConfigError, Message, NodeIO, Outcome, Quality, State, io_node
+from flowbus import ConfigError, Message, Outcome, Quality, State
 from flowbus.testing import Flow, run_flow
 
 HOST = "127.0.0.41"
@@ -22,17 +21,6 @@ SYMBOLS = {
     "MAIN.rValue": {"type": "LREAL", "value": 1.5},
     "MAIN.sText": {"type": "STRING(20)", "value": "hällo"},
 }
-
-
-class NoOptions(Config):
-    """Nothing to say."""
-
-
-@io_node("test-stuck", outlets=())
-async def stuck(config: NoOptions, io: NodeIO) -> None:
-    """Take nothing, so that what precedes it must drop."""
-    io.connected()
-    await trio.sleep_forever()
 
 
 def flow(nodes: Mapping[str, Any], wires: list[Any], **connection: Any) -> dict[str, Any]:
@@ -240,48 +228,6 @@ async def test_with_retry_an_unanswered_write_is_repeated() -> None:
             assert payloads.count(2) >= 2
 
 
-async def test_subscribe_sends_the_present_value_then_changes_with_the_plc_s_time() -> None:
-    with trio.fail_after(20):
-        async with run_flow(subscriber(symbols=["MAIN.nCount"])) as running:
-            first = await running.get("out")
-            assert (first.topic, first.payload) == ("MAIN.nCount", 7)
-            assert first.time % 100 == 0
-            await running.put("do", Message(8, "MAIN.nCount"))
-            second = await running.get("out")
-            assert second.payload == 8
-            assert second.time > first.time
-
-
-async def test_subscriptions_come_back_with_the_plc() -> None:
-    with trio.fail_after(20):
-        async with run_flow(subscriber(symbols=["MAIN.nCount"])) as running:
-            await get_until(running, 7)
-            await command(running, "drop")
-            await running.wait_code("plc", "ads.connection_lost")
-            await running.wait_running()
-            await running.put("do", Message(9, "MAIN.nCount"))
-            await get_until(running, 9)
-
-
-async def test_subscriptions_survive_an_online_change() -> None:
-    with trio.fail_after(20):
-        async with run_flow(subscriber(symbols=["MAIN.nCount"])) as running:
-            await get_until(running, 7)
-            await command(running, "online-change")
-            await running.put("do", Message(9, "MAIN.nCount"))
-            await get_until(running, 9)
-            assert running.status("plc").state is State.RUNNING
-
-
-async def test_a_missing_symbol_degrades_the_node_and_the_others_work() -> None:
-    with trio.fail_after(20):
-        async with run_flow(subscriber(symbols=["MAIN.nCount", "MAIN.nope"])) as running:
-            await get_until(running, 7)
-            status = await running.wait_code("sub", "ads.symbols_missing")
-            assert status.state is State.DEGRADED
-            assert "MAIN.nope" in status.text
-
-
 async def test_a_stopped_plc_degrades_the_connection() -> None:
     with trio.fail_after(20):
         async with run_flow(subscriber(symbols=["MAIN.nCount"])) as running:
@@ -338,26 +284,6 @@ async def test_an_object_sets_several_values_of_the_simulator() -> None:
             await running.put("do", Message({"MAIN.nCount": 1, "MAIN.sText": "x"}))
             running.put_soon("in", Message(None))
             assert (await running.get("out")).payload == {"MAIN.nCount": 1, "MAIN.sText": "x"}
-
-
-@pytest.mark.parametrize(("when_full", "kept"), [("drop-oldest", [3, 4]), ("drop-newest", [0, 1])])
-async def test_a_full_buffer_drops_and_counts(when_full: str, kept: list[int]) -> None:
-    buffer = SampleBuffer(2, when_full)
-    for value in range(5):
-        buffer.put("MAIN.n", 0, value)
-    assert [(await buffer.take())[2] for _ in range(2)] == kept
-    assert (buffer.received, buffer.dropped) == (5, 3)
-
-
-async def test_drops_show_in_the_status() -> None:
-    value = subscriber(symbols=["MAIN.nCount"], mode="cyclic", buffer=5)
-    value["wires"][-1] = {"from": "sub", "to": "slow", "capacity": 1}
-    value["nodes"]["slow"] = {"type": "test-stuck"}
-    del value["nodes"]["out"]
-    with trio.fail_after(20):
-        async with run_flow(value, types=[stuck], drain=0.1) as running:
-            status = await running.wait_code("sub", "ads.samples_dropped")
-            assert status.state is State.DEGRADED
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final
 
+from flowbus_ads.plc.handles import HandleTable, MethodCall
 from flowbus_ads.plc.iotree import Silent, SimulatedIo
 from flowbus_ads.plc.memory import Place, PlcMemory
 from flowbus_ads.plc.notes import Note, NoteBook, Outgoing, Owner
@@ -20,7 +21,6 @@ from flowbus_ads.protocol.address import ams_port
 from flowbus_ads.protocol.ams import HEADER, Frame
 from flowbus_ads.protocol.constants import RESPONSE, AdsState, Command, ErrorCode, Group, TransMode
 from flowbus_ads.protocol.errors import ProtocolError
-from flowbus_ads.protocol.signatures import Signature
 from flowbus_ads.protocol.symbols import encode_entry
 from flowbus_ads.protocol.typeentries import encode_type
 
@@ -28,7 +28,6 @@ _STATE: Final = Struct("<HH")
 _HANDLE: Final = Struct("<IIH")
 """What TwinCAT tells behind a handle: size, type decoration, length of the type's name."""
 _SYSTEM_SERVICE: Final = 10000
-_MAX_HANDLES: Final = 100_000
 _MAX_NOTES: Final = 10_000
 Outcome = bytes | int
 """Bytes, or a return code."""
@@ -57,10 +56,7 @@ class SimulatedPlc:
         #: Called in each cycle while the program runs, with the seconds since its start.
         self.movers: list[Callable[[float], None]] = []
         self.responses = NO_RESPONSES
-        self._handles: dict[int, Place] = {}
-        self._calls: dict[int, tuple[str, Signature, bytes]] = {}
-        self._stale: set[int] = set()
-        self._next_handle = first_handle
+        self.handles = HandleTable(first_handle)
         self._sums = SumServices(self)
         self._commands: dict[int, Callable[[Owner, Frame], bytes]] = {
             Command.READ_DEVICE_INFO: self._device_info,
@@ -99,9 +95,7 @@ class SimulatedPlc:
     def online_change(self, filetime: int) -> list[Outgoing]:
         """Raise the symbol version, make every handle stale and end the notifications behind them."""
         self.version = (self.version + 1) & 0xFF
-        self._stale.update(self._handles)
-        self._handles.clear()
-        self._calls.clear()
+        self.handles.make_stale()
         return self.notes.end_by_handle(filetime)
 
     @property
@@ -123,9 +117,9 @@ class SimulatedPlc:
         if (given := self.responses.get(("read", group, offset))) is not None:
             return given[:length] if isinstance(given, bytes) else given
         if group == Group.SYM_VALUE_BY_HANDLE:
-            place = self._handles.get(offset)
-            if place is None:
-                return self._bad_handle(offset)
+            place = self.handles.place(offset)
+            if isinstance(place, ErrorCode):
+                return place
             return self.memory.read(place.group, place.offset, min(length, place.size))
         if group in _TABLES:
             return _TABLES[group](self, length)
@@ -145,16 +139,16 @@ class SimulatedPlc:
             self.write_requests += 1
             return given
         if group == Group.SYM_RELEASE_HANDLE:
-            return self._release(value)
+            return self.handles.release(commands.parse_u32(value, "handle"))
         self.write_requests += 1
         if group != Group.SYM_VALUE_BY_HANDLE:
             result = self.memory.write(group, offset, value)
             if not result:
                 self._wrote(self.memory.touched(group, offset, len(value)))
             return result
-        place = self._handles.get(offset)
-        if place is None:
-            return self._bad_handle(offset)
+        place = self.handles.place(offset)
+        if isinstance(place, ErrorCode):
+            return place
         if len(value) > place.size or (len(value) < place.size and not place.is_text):
             return ErrorCode.INVALID_SIZE
         self.memory.write(place.group, place.offset, value)
@@ -168,7 +162,7 @@ class SimulatedPlc:
         if group == Group.SYM_VALUE_BY_HANDLE:
             return self._call(offset, length, value)
         by_name = _BY_NAME.get(group)
-        if by_name is None and group != Group.DATATYPE_BY_NAME:
+        if by_name is None and group not in _NAMED_OTHERWISE:
             return ErrorCode.INVALID_GROUP
         name = value.split(b"\0", 1)[0].decode("cp1252", "replace")
         if group == Group.DATATYPE_BY_NAME:
@@ -179,20 +173,20 @@ class SimulatedPlc:
         if place is None:
             return ErrorCode.SYMBOL_NOT_FOUND
         if group == Group.SYM_HANDLE_BY_NAME:
-            return self._described(self.new_handle(place), place.size, place.type_name, length)
+            return self._described(self.handles.new(place), place.size, place.type_name, length)
         assert by_name is not None
         answer = by_name(self, place)
         if isinstance(answer, bytes) and len(answer) > length:
             return ErrorCode.INVALID_SIZE
         return answer
 
-    def _described(self, handle: Outcome, size: int, type_name: str, length: int) -> Outcome:
+    def _described(self, handle: int | None, size: int, type_name: str, length: int) -> Outcome:
         """Return a handle, and for a client that has room for it what it stands for."""
-        if not isinstance(handle, bytes):
-            return handle
-        text = type_name.encode("cp1252", "replace")
-        described = handle + _HANDLE.pack(size, 0, len(text)) + text + b"\0"
-        return described if len(described) <= length else handle
+        if handle is None:
+            return ErrorCode.NO_MORE_HANDLES
+        number, text = handle.to_bytes(4, "little"), type_name.encode("cp1252", "replace")
+        described = number + _HANDLE.pack(size, 0, len(text)) + text + b"\0"
+        return described if len(described) <= length else number
 
     def _method_handle(self, path: str, length: int) -> Outcome:
         owner, _, name = path.partition("#")
@@ -200,19 +194,15 @@ class SimulatedPlc:
         found = None if place is None else self.memory.program.method(place.type_name, name)
         if place is None or found is None:
             return ErrorCode.SYMBOL_NOT_FOUND
-        handle = self.new_handle(place)
-        if isinstance(handle, bytes):
-            number = int.from_bytes(handle, "little")
-            self._calls[number] = (f"{place.name}#{name}", *found)
+        handle = self.handles.new(place, MethodCall(f"{place.name}#{name}", *found))
         return self._described(handle, len(found[1]), "", length)
 
     def _call(self, handle: int, length: int, value: bytes) -> Outcome:
         """Call a method; it counts as written, with its inputs."""
-        if handle not in self._handles:
-            return self._bad_handle(handle)
-        if handle not in self._calls:
-            return ErrorCode.INVALID_ACCESS
-        name, signature, answer = self._calls[handle]
+        found = self.handles.call(handle)
+        if isinstance(found, ErrorCode):
+            return found
+        name, signature, answer = found
         if length < len(answer) or len(value) != sum(codec.size for _, codec in signature.inputs):
             return ErrorCode.INVALID_SIZE
         inputs, at = {}, 0
@@ -234,9 +224,9 @@ class SimulatedPlc:
         """Take in a notification; (result, handle)."""
         group, offset, handle = spec.group, spec.offset, None
         if group == Group.SYM_VALUE_BY_HANDLE:
-            place = self._handles.get(offset)
-            if place is None:
-                return self._bad_handle(offset), 0
+            place = self.handles.place(offset)
+            if isinstance(place, ErrorCode):
+                return place, 0
             if spec.length > place.size:
                 return ErrorCode.INVALID_SIZE, 0
             group, offset, handle = place.group, place.offset, spec.offset
@@ -301,28 +291,6 @@ class SimulatedPlc:
         known = self.notes.delete(commands.parse_u32(frame.data, "notification handle"))
         return commands.result_response(0 if known else ErrorCode.NOTIFICATION_HANDLE_INVALID)
 
-    # ---- names and handles
-
-    def new_handle(self, place: Place) -> Outcome:
-        """Give out a handle for a place."""
-        if len(self._handles) >= _MAX_HANDLES:
-            return ErrorCode.NO_MORE_HANDLES
-        handle = self._next_handle
-        self._next_handle += 1
-        self._handles[handle] = place
-        return handle.to_bytes(4, "little")
-
-    def _release(self, value: bytes) -> ErrorCode:
-        handle = commands.parse_u32(value, "handle")
-        self._stale.discard(handle)
-        self._calls.pop(handle, None)
-        known = self._handles.pop(handle, None)
-        return ErrorCode.NONE if known else ErrorCode.SYMBOL_NOT_FOUND
-
-    def _bad_handle(self, handle: int) -> ErrorCode:
-        stale = handle in self._stale
-        return ErrorCode.SYMBOL_VERSION_INVALID if stale else ErrorCode.SYMBOL_NOT_FOUND
-
     def _wrote(self, places: list[Place]) -> None:
         for place in places:
             self.writes.append((place.name, place.codec.decode(self.memory.raw(place))))
@@ -340,8 +308,8 @@ _TABLES: Final[dict[int, Callable[[SimulatedPlc, int], Outcome]]] = {
     Group.SYM_UPLOAD_INFO2: lambda plc, length: plc.memory.upload_info(extended=True)[:length],
     Group.DATATYPE_UPLOAD: lambda plc, length: plc.memory.upload_types()[:length],
 }
+_NAMED_OTHERWISE: Final = frozenset((Group.SYM_HANDLE_BY_NAME, Group.DATATYPE_BY_NAME))
 _BY_NAME: Final[dict[int, Callable[[SimulatedPlc, Place], Outcome]]] = {
-    Group.SYM_HANDLE_BY_NAME: SimulatedPlc.new_handle,
     Group.SYM_VALUE_BY_NAME: lambda plc, place: plc.memory.raw(place),
     Group.SYM_INFO_BY_NAME: lambda plc, place: commands.read_request(
         place.group, place.offset, place.size
