@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -139,6 +140,37 @@ async def test_lists() -> None:
         assert first == {name: SYMBOLS[name]["value"] for name in names}
         assert set(result.values()) == {"no error"}
         assert last == NEW
+
+
+async def test_sum_commands_by_index() -> None:
+    """What 0xF083 and 0xF084 say about a missing value; 0xF080 is what `test_lists` uses."""
+    asked = [(0x4040, 4), (0x1234, 2), (0x4040, 21)]  # a number, nothing, a text
+
+    def call(plc: Any) -> Any:
+        number, text = plc.get_symbol("MAIN.nCount"), plc.get_symbol("MAIN.sText")
+        offsets = (number.index_offset, 0, text.index_offset)
+        items = [(g, offset, size) for (g, size), offset in zip(asked, offsets, strict=True)]
+        request = b"".join(struct.pack("<3I", *item) for item in items)
+        answers = {}
+        for group in (0xF083, 0xF084):
+            room = pyads.PLCTYPE_BYTE * (3 * 8 + 4 + 2 + 21)
+            sent = pyads.PLCTYPE_BYTE * len(request)
+            answers[group] = bytes(plc.read_write(group, 3, room, list(request), sent, check_length=False))
+        write = struct.pack("<4I", 0xF003, 0, 4, 11) + b"MAIN.nCount"
+        kinds = pyads.PLCTYPE_BYTE * 12, pyads.PLCTYPE_BYTE * len(write)
+        both = bytes(plc.read_write(0xF082, 1, kinds[0], list(write), kinds[1], check_length=False))
+        handle = int.from_bytes(both[8:], "little")
+        return answers, both[:8], plc.read_by_name("", pyads.PLCTYPE_DINT, handle=handle)
+
+    async with simulator():
+        answers, head, value = await use(call)
+        text = b"hello".ljust(21, b"\0")
+        values = struct.pack("<i", 7)
+        lengths = struct.pack("<6I", 0, 4, 0x702, 2, 0, 21)
+        assert answers[0xF083] == lengths + values + bytes(2) + text
+        lengths = struct.pack("<6I", 0, 4, 0x702, 0, 0, 21)
+        assert answers[0xF084][:49] == lengths + values + text
+        assert (head, value) == (struct.pack("<II", 0, 4), 7)
 
 
 async def test_symbol_upload() -> None:
