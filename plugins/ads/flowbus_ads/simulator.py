@@ -201,6 +201,7 @@ def _details(server: PlcServer, router: Router) -> dict[str, Any]:
         "port": server.port, "clients": server.clients,
         "requests": sum(plc.requests for plc in plcs),
         "write_requests": sum(plc.write_requests for plc in plcs),
+        "handles": sum(len(plc.handles) for plc in plcs),
         "notifications": sum(len(plc.notes) for plc in plcs),
         "dropped_notifications": server.dropped_notifications, "state": server.plc.state.name,
         "routes": {name: route.net_id for name, route in router.routes.items()},

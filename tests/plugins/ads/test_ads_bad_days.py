@@ -6,6 +6,7 @@ as unconfirmed; the subscription is back afterwards; nothing else of the flow is
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,14 +28,14 @@ class Switch(NamedTuple):
 
 
 SWITCHES = [
-    Switch("mute", True, ("mute", False), ("ads.plc_mute", "ads.timeout")),
+    Switch("mute", True, ("mute", False), ("ads.mute", "ads.timeout")),
     Switch("drop", codes=("ads.connection_lost", "ads.closed_at_once")),
     Switch("garbage", 1, codes=("ads.bad_frame",)),
     Switch("oversize", 1, codes=("ads.bad_frame",)),
     Switch("truncate", 1, codes=("ads.connection_lost", "ads.closed_at_once")),
-    Switch("wrong-invoke-id", 3, codes=("ads.timeout", "ads.plc_mute")),
-    Switch("late", 0.5, codes=("ads.timeout", "ads.plc_mute")),
-    Switch("slow", 0.5, ("slow", 0), ("ads.timeout", "ads.plc_mute")),
+    Switch("wrong-invoke-id", 3, codes=("ads.timeout", "ads.mute")),
+    Switch("late", 0.5, codes=("ads.timeout", "ads.mute")),
+    Switch("slow", 0.5, ("slow", 0), ("ads.timeout", "ads.mute")),
     Switch("online-change"),
     Switch("symbol-version"),
     Switch("null-samples"),
@@ -80,6 +81,18 @@ async def changed_to(flow: Flow, value: int) -> None:
         pass
 
 
+async def felt(flow: Flow, switch: Switch) -> None:
+    """Wait until the connection says that something is wrong."""
+    async with trio.open_nursery() as nursery:
+
+        async def one(code: str) -> None:
+            await flow.wait_code("plc", code)
+            nursery.cancel_scope.cancel()
+
+        for code in switch.codes:
+            nursery.start_soon(one, code)
+
+
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: switch.command)
 async def test_a_bad_day_of_a_plc(switch: Switch) -> None:
     ends: dict[str, Any] = {}
@@ -96,7 +109,8 @@ async def test_a_bad_day_of_a_plc(switch: Switch) -> None:
                 nursery.start_soon(put, flow, "ask", Message(None))
                 nursery.start_soon(put, flow, "order", Message(5))
                 if switch.off is not None:
-                    await trio.sleep(0.6)
+                    if switch.codes:  # it is felt
+                        await felt(flow, switch)
                     await command(flow, *switch.off)
             # The read was repeated until it was answered.
             assert ends["ask"].outcome is Outcome.CONFIRMED
@@ -118,6 +132,36 @@ async def test_a_bad_day_of_a_plc(switch: Switch) -> None:
             allowed = {*switch.codes, "flowbus.unconfirmed"}
             assert told <= allowed, told
             assert nodes["sim"]["restarts"] == 0
+
+
+async def test_bad_days_leave_nothing_behind() -> None:
+    """As many tasks, file descriptors and notifications after many faults as before them."""
+
+    def held(flow: Flow) -> tuple[int, int, int]:
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        details = flow.runtime.status()["nodes"]["sim"]["details"]
+        return tasks, len(list(Path("/proc/self/fd").iterdir())), details["notifications"]
+
+    async def works(flow: Flow, value: int) -> None:
+        await flow.wait_running("plc", "read", "write", "sub")
+        assert (await flow.put("do", Message(value, "MAIN.n"))).outcome is Outcome.CONFIRMED
+        await changed_to(flow, value)
+        assert (await flow.put("ask", Message(None))).outcome is Outcome.CONFIRMED
+        await flow.wait_settled()
+
+    with trio.fail_after(60):
+        async with run_flow(FLOW) as flow:
+            await works(flow, 2)
+            before = held(flow)
+            for turn in range(2):
+                for number, switch in enumerate(SWITCHES):
+                    await command(flow, switch.command, switch.payload)
+                    if switch.off is not None:
+                        if switch.codes:
+                            await felt(flow, switch)
+                        await command(flow, *switch.off)
+                    await works(flow, 100 * turn + number)
+            assert held(flow) == before
 
 
 class NoOptions(Config):
