@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import trio
+from flowbus_ads.addresses import IndexAddress
 
 from flowbus import Message, Outcome
 from flowbus.testing import Flow, run_flow
-from tests.system.pyads_peer import HOST, NET_ID, connected, pyads, use
+from tests.system.pyads_peer import HOST, NET_ID, connected, own_client, pyads, use
 
 pytestmark = pytest.mark.system
 
@@ -125,6 +126,9 @@ async def test_handles_and_index_addresses() -> None:
 
     async with simulator():
         assert await use(call) == (55, 123, 2, 56, "pieces")
+        async with own_client() as client:
+            raw = IndexAddress(group=pyads.INDEXGROUP_MEMORYBYTE, offset=10, length=2)
+            assert await client.read(raw) == struct.pack("<h", 123)
 
 
 async def test_lists() -> None:
@@ -179,7 +183,7 @@ async def test_symbol_upload() -> None:
 
     async with simulator():
         symbols = await use(call)
-        assert list(symbols) == list(SYMBOLS)
+        assert list(symbols) == [*SYMBOLS, "TwinCAT_SystemInfoVarList._AppInfo.OnlineChangeCnt"]
         assert symbols["MAIN.nCount"] == ("DINT", "pieces", 0x4040)
         assert symbols["MAIN.aInt"][0] == "ARRAY [0..3] OF INT"
 

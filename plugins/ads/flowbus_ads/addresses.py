@@ -20,7 +20,17 @@ class IndexAddress(Config):
     offset: Annotated[
         int, _U32, msgspec.Meta(description="Index offset, in bytes for most groups.")
     ]
-    type: Annotated[str, msgspec.Meta(description="PLC type, such as INT or ARRAY [0..3] OF REAL.")]
+    type: Annotated[
+        str | None, msgspec.Meta(description="PLC type, such as INT or ARRAY [0..3] OF REAL.")
+    ] = None
+    length: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] | None,
+        msgspec.Meta(description="Bytes, instead of a type: the value is the bytes as they are."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if (self.type is None) == (self.length is None):
+            raise ValueError("give either `type` or `length`")
 
     def __str__(self) -> str:
         return f"0x{self.group:X}:{self.offset}"

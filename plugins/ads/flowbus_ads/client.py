@@ -19,7 +19,13 @@ from flowbus_ads.errors import AdsError, Refusal, lost_if_refused, understood
 from flowbus_ads.link import AmsLink
 from flowbus_ads.protocol import commands
 from flowbus_ads.protocol.address import ams_address, parse_net_id
-from flowbus_ads.protocol.constants import STALE_HANDLE, AdsState, Command, Group
+from flowbus_ads.protocol.constants import (
+    ONLINE_CHANGES,
+    STALE_HANDLE,
+    AdsState,
+    Command,
+    Group,
+)
 from flowbus_ads.protocol.errors import DecodeError
 from flowbus_ads.protocol.symbols import SymbolEntry, parse_table, parse_upload_info
 from flowbus_ads.protocol.typetable import TypeTable
@@ -65,6 +71,7 @@ class AdsClient:
         self._subscriptions: list[Subscription] = []
         self._stale = trio.Event()
         self._retired: list[int] = []
+        self._online_changes: int | None = None
 
     @property
     def has_symbols(self) -> bool:
@@ -214,6 +221,8 @@ class AdsClient:
         with lost_if_refused():
             self.state = _state((await self.read_state())[0])
             self.version = await self._symbol_version()
+            if self.has_symbols:
+                self._online_changes = await self._count_online_changes()
 
     async def run(self) -> None:
         """Watch the device until it is lost: state, symbol version, stale symbols. Raises Lost."""
@@ -240,15 +249,18 @@ class AdsClient:
         sent = trio.current_time()
         try:
             state = _state((await self.read_state())[0])
-            version = await self._symbol_version()
+            version, changes = await self._symbol_version(), self._online_changes
+            if changes is not None:  # the version does not rise with every online change
+                changes = await self._count_online_changes()
         except Lost as lost:
             if lost.fault is faults.TIMEOUT and self._link.last_received < sent:
                 text = f"{self._link.place} has not answered for {self.target.timeout:g} s"
                 self._link.doom(faults.PLC_MUTE, text)
                 raise Lost(faults.PLC_MUTE, text) from None
             raise
-        if version != self.version:
+        if version != self.version or changes not in (None, self._online_changes):
             self.version = version
+            self._online_changes = self._online_changes if changes is None else changes
             await self._renew()
         if state != self.state:
             if state == AdsState.RUN:  # a restart loses notifications without a word
@@ -262,6 +274,16 @@ class AdsClient:
         except AdsError:  # the system service and others have no symbols
             return None
         return data[0] if data else None
+
+    async def _count_online_changes(self) -> int | None:
+        name = ONLINE_CHANGES.encode() + b"\0"
+        try:
+            data = await self.target.read_write(
+                Group.SYM_VALUE_BY_NAME, 0, 4, name, "online changes"
+            )
+        except AdsError:  # no TwinCAT 3, or no program now
+            return None
+        return int.from_bytes(data, "little")
 
     def _mark_stale(self) -> None:
         self._stale.set()

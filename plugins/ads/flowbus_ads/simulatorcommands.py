@@ -115,6 +115,7 @@ COMMANDS: dict[str, Callable[[PlcServer, SimulatedPlc, Any], None]] = {
     "drop": lambda server, plc, payload: server.drop_clients(),
     "online-change": lambda server, plc, payload: server.online_change(plc),
     "symbol-version": _symbol_version,
+    "online-change-count": lambda server, plc, payload: plc.count_online_change(),
     "null-samples": lambda server, plc, payload: server.null_samples(plc),
     "remove": lambda server, plc, payload: plc.memory.remove(str(payload)),
     "io-terminal": lambda server, plc, payload: set_terminal(_io(plc), payload),

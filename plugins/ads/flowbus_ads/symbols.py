@@ -12,7 +12,7 @@ from flowbus_ads import faults
 from flowbus_ads.addresses import IndexAddress, Key
 from flowbus_ads.errors import AdsError, Refusal, understood
 from flowbus_ads.protocol import commands, sums
-from flowbus_ads.protocol.codecs import Codec
+from flowbus_ads.protocol.codecs import BytesCodec, Codec
 from flowbus_ads.protocol.constants import UNSUPPORTED, ErrorCode, Group
 from flowbus_ads.protocol.errors import DecodeError, EncodeError, UnsupportedTypeError
 from flowbus_ads.protocol.symbols import SymbolEntry, parse_entry, parse_upload_info
@@ -131,10 +131,14 @@ class SymbolTable:
         return found
 
     def _by_index(self, address: IndexAddress) -> Found:
-        try:
-            codec = codec_for(address.type, self._encoding)
-        except UnsupportedTypeError as error:
-            return Rejected(faults.UNSUPPORTED_TYPE, f"{address}: {error}")
+        codec: Codec
+        if address.type is None:
+            codec = BytesCodec(address.length or 0)
+        else:
+            try:
+                codec = codec_for(address.type, self._encoding)
+            except UnsupportedTypeError as error:
+                return Rejected(faults.UNSUPPORTED_TYPE, f"{address}: {error}")
         symbol = Symbol(address, address.group, address.offset, codec, None)
         self._known[address] = symbol
         return symbol

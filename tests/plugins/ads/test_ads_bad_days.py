@@ -38,6 +38,7 @@ SWITCHES = [
     Switch("slow", 0.5, ("slow", 0), ("ads.timeout", "ads.mute")),
     Switch("online-change"),
     Switch("symbol-version"),
+    Switch("online-change-count"),
     Switch("null-samples"),
     Switch("no-sums", True, ("no-sums", False)),
     Switch("state", "config", ("state", "run"), ("ads.not_running",)),

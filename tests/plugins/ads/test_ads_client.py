@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -95,6 +96,20 @@ async def test_index_addresses(connect: Connect) -> None:
         async with connect() as (_, client):
             await client.write(address, 1.25)
             assert await client.read_many([address, "MAIN.nCount"]) == [1.25, 7]
+
+
+async def test_bytes_as_they_are(connect: Connect, plc: SimulatedPlc) -> None:
+    address = IndexAddress(group=Group.MEMORY_BYTE, offset=8, length=3)
+    with trio.fail_after(10):
+        async with connect() as (_, client):
+            await client.write(address, b"\x01\x02\xff")
+            assert await client.read(address) == b"\x01\x02\xff"
+            await client.write(address, [255, 0, 7])
+            assert await client.read_many([address, "MAIN.nCount"]) == [b"\xff\0\x07", 7]
+            for bad in (b"\0\0", [1, 2, 256], [1, 2], "abc", 5):
+                with pytest.raises(Rejected, match=r"ads.bad_value"):
+                    await client.write(address, bad)
+    assert plc.write_requests == 2
 
 
 async def test_what_does_not_fit_never_leaves(connect: Connect, plc: SimulatedPlc) -> None:
@@ -231,6 +246,27 @@ async def test_a_symbol_that_changed_its_type_is_read_with_the_new_one(
             plc.memory.add("MAIN.nCount", "LREAL", 7.5)
             server.online_change(plc)
             assert await client.read("MAIN.nCount") == 7.5
+
+
+async def test_an_online_change_that_only_the_program_counts_is_noticed(
+    connect: Connect, plc: SimulatedPlc
+) -> None:
+    """The symbol version stays, the handle works, and the value is of another type of the same size."""
+    with trio.fail_after(10):
+        async with connect(heartbeat=0.02) as (_, client):
+            assert await client.read("MAIN.nCount") == 7
+            place = plc.memory.find("MAIN.nCount")
+            assert place is not None
+            plc.memory.remove("MAIN.nCount")
+            plc.memory.add("MAIN.nCount", "REAL")
+            plc.memory.write(place.group, place.offset, struct.pack("<f", 2.5))
+            assert await client.read("MAIN.nCount") == 0x40200000
+            plc.count_online_change()
+            while not client.renewals:
+                await wait_all_tasks_blocked()
+            plc.memory.set("MAIN.nCount", 3.5)
+            assert await client.read("MAIN.nCount") == 3.5
+            assert client.version == plc.version == 1
 
 
 async def test_a_subscription_sends_the_present_value_and_changes(

@@ -298,6 +298,10 @@ async def test_an_object_sets_several_values_of_the_simulator() -> None:
             "M.y",
         ),
         (("connections", "plc"), {"net_id": "1.2.3"}, "NetId"),
+        (
+            ("nodes", "read"), {"symbol": {"group": 1, "offset": 2, "type": "INT", "length": 2}},
+            "either `type` or `length`",
+        ),
         (("connections", "plc"), {"tcp_port": 8016}, "Secure ADS, which is not offered"),
         (("connections", "plc"), {"host": "mqtt://broker"}, "ADS over MQTT is not offered"),
         (("nodes", "read"), {"symbol": "MAIN.{topic}", "every": 1}, "names a part of a message"),

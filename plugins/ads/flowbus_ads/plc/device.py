@@ -19,7 +19,15 @@ from flowbus_ads.plc.sums import SumServices
 from flowbus_ads.protocol import commands
 from flowbus_ads.protocol.address import ams_port
 from flowbus_ads.protocol.ams import HEADER, Frame
-from flowbus_ads.protocol.constants import RESPONSE, AdsState, Command, ErrorCode, Group, TransMode
+from flowbus_ads.protocol.constants import (
+    ONLINE_CHANGES,
+    RESPONSE,
+    AdsState,
+    Command,
+    ErrorCode,
+    Group,
+    TransMode,
+)
 from flowbus_ads.protocol.errors import ProtocolError
 from flowbus_ads.protocol.symbols import encode_entry
 from flowbus_ads.protocol.typeentries import encode_type
@@ -57,6 +65,8 @@ class SimulatedPlc:
         self.movers: list[Callable[[float], None]] = []
         self.responses = NO_RESPONSES
         self.handles = HandleTable(first_handle)
+        if memory.find(ONLINE_CHANGES) is None:
+            memory.add(ONLINE_CHANGES, "UDINT", 0)
         self._sums = SumServices(self)
         self._commands: dict[int, Callable[[Owner, Frame], bytes]] = {
             Command.READ_DEVICE_INFO: self._device_info,
@@ -96,7 +106,13 @@ class SimulatedPlc:
         """Raise the symbol version, make every handle stale and end the notifications behind them."""
         self.version = (self.version + 1) & 0xFF
         self.handles.make_stale()
+        self.count_online_change()
         return self.notes.end_by_handle(filetime)
+
+    def count_online_change(self) -> None:
+        """Raise the program's own counter of online changes."""
+        count = self.memory.value(ONLINE_CHANGES)
+        self.memory.set(ONLINE_CHANGES, (count + 1) & 0xFFFF_FFFF)
 
     @property
     def is_busy(self) -> bool:

@@ -172,6 +172,30 @@ class StringCodec:
         return data.ljust(self.size, b"\0")
 
 
+class BytesCodec:
+    """Bytes as they are: ``size`` of them, fewer where a target has fewer to tell."""
+
+    def __init__(self, size: int) -> None:
+        self.name, self.size = f"{size} bytes", size
+
+    def decode(self, data: bytes) -> bytes:
+        """Return the bytes."""
+        if not 0 < len(data) <= self.size:
+            raise _wrong_size(self, data)
+        return bytes(data)
+
+    def encode(self, value: Any) -> bytes:
+        """Return the bytes of ``value``: bytes, or a list of whole numbers from 0 to 255."""
+        if isinstance(value, list):
+            octet = IntegerCodec("BYTE", "B")
+            value = bytes(_each(self.name, octet.check, value))
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise EncodeError(f"{_show(value)} is neither bytes nor a list of numbers")
+        if len(value) != self.size:
+            raise EncodeError(f"{len(value)} bytes were given, {self.size} are needed")
+        return bytes(value)
+
+
 class NumberArrayCodec:
     """ARRAY of numbers or BOOLs in one struct call; a list, nested for several dimensions."""
 

@@ -149,6 +149,9 @@ STALE_HANDLE: Final = frozenset(
 )
 """Results of a request by handle after which a new handle may help (an online change)."""
 
+ONLINE_CHANGES: Final = "TwinCAT_SystemInfoVarList._AppInfo.OnlineChangeCnt"
+"""UDINT, the online changes since the last download. Source: Beckhoff Information System, PlcAppSystemInfo."""
+
 UNSUPPORTED: Final = frozenset(
     (ErrorCode.UNKNOWN_COMMAND, ErrorCode.SERVICE_NOT_SUPPORTED, ErrorCode.INVALID_GROUP)
 )
