@@ -5,8 +5,8 @@ Reads are repeated once with a new handle after an online change; writes are nev
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import trio
@@ -218,7 +218,7 @@ class AdsClient:
 
     async def start(self) -> None:
         """Read state and symbol version, the baseline. Raises Lost."""
-        with lost_if_refused():
+        with lost_if_refused(), self._mute_if_silent():
             self.state = _state((await self.read_state())[0])
             self.version = await self._symbol_version()
             if self.has_symbols:
@@ -246,18 +246,11 @@ class AdsClient:
     async def _beat(self) -> None:
         retired, self._retired = self._retired, []
         self.target.release_handles(retired)
-        sent = trio.current_time()
-        try:
+        with self._mute_if_silent():
             state = _state((await self.read_state())[0])
             version, changes = await self._symbol_version(), self._online_changes
             if changes is not None:  # the version does not rise with every online change
                 changes = await self._count_online_changes()
-        except Lost as lost:
-            if lost.fault is faults.TIMEOUT and self._link.last_received < sent:
-                text = f"{self._link.place} has not answered for {self.target.timeout:g} s"
-                self._link.doom(faults.PLC_MUTE, text)
-                raise Lost(faults.PLC_MUTE, text) from None
-            raise
         if version != self.version or changes not in (None, self._online_changes):
             self.version = version
             self._online_changes = self._online_changes if changes is None else changes
@@ -267,6 +260,19 @@ class AdsClient:
                 self._mark_stale()
             self.state = state
             self.on_state()
+
+    @contextmanager
+    def _mute_if_silent(self) -> Iterator[None]:
+        """Give the link up where a request was not answered and nothing else has come since."""
+        began = trio.current_time()
+        try:
+            yield
+        except Lost as lost:
+            if lost.fault is faults.TIMEOUT and self._link.last_received < began:
+                text = f"{self._link.place} has not answered for {self.target.timeout:g} s"
+                self._link.doom(faults.PLC_MUTE, text)
+                raise Lost(faults.PLC_MUTE, text) from None
+            raise
 
     async def _symbol_version(self) -> int | None:
         try:

@@ -109,6 +109,15 @@ async def test_a_mute_plc_is_found_by_the_heartbeat(connect: Connect, server: Pl
             await trio.sleep_forever()
 
 
+async def test_a_plc_that_is_mute_from_the_start_gets_a_new_connection(server: PlcServer) -> None:
+    with trio.fail_after(10):
+        async with lost_with("ads.mute"), open_link("127.0.0.1", server.port, connect_timeout=2.0) as link:
+            server.switches.mute = True
+            with pytest.raises(Lost, match=r"ads.mute"):
+                await AdsClient(link, NET_ID, PORT, timeout=0.05).start()
+            await trio.sleep_forever()  # the link ends
+
+
 async def test_a_mute_plc_ends_the_link_for_all_its_clients(
     connect: Connect, server: PlcServer
 ) -> None:
