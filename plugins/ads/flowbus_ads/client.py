@@ -96,12 +96,24 @@ class AdsClient:
 
     async def read_many(self, keys: Sequence[Key]) -> list[Any]:
         """Return the value of each key, or a Rejected in its place. Raises Lost."""
+        every = self._symbols.get_all(keys)
+        if every is not None:
+            return await self._read_known(every)
         found = await self._symbols.find_all(keys)
         symbols = [found[key] for key in keys]
         known = [symbol for symbol in symbols if isinstance(symbol, Symbol)]
-        answers = await self.target.read_many([symbol.read_item for symbol in known])
-        values = iter(await self._again(known, answers))
+        values = iter(await self._read_known(known))
         return [next(values) if isinstance(symbol, Symbol) else symbol for symbol in symbols]
+
+    async def _read_known(self, symbols: Sequence[Symbol]) -> list[Any]:
+        answers = await self.target.read_many([symbol.read_item for symbol in symbols])
+        try:
+            if set(map(type, answers)) <= {bytes}:
+                pairs = zip(symbols, answers, strict=True)
+                return [symbol.codec.decode(answer) for symbol, answer in pairs]  # type: ignore[arg-type]
+        except DecodeError:  # one has another size than it had
+            pass
+        return await self._again(symbols, answers)
 
     async def prepare(self, values: Mapping[Key, Any]) -> PreparedWrite:
         """Find the symbols and encode the values of a write; nothing is written yet.

@@ -38,15 +38,18 @@ class _Gather:
     def put(self, index: int, answer: Answer) -> None:
         self.answers[index] = answer
         self.left -= 1
-        if not self.left and self.task is not None:
+        if not self.left:
+            self.wake()
+
+    def wake(self) -> None:
+        if self.task is not None:
             trio.lowlevel.reschedule(self.task)
             self.task = None
 
     def fail(self, fault: Fault, text: str) -> None:
         if self.task is not None:
             self.lost = Lost(fault, text)
-            trio.lowlevel.reschedule(self.task)
-            self.task = None
+            self.wake()
 
     def abort(self, _: Any) -> trio.lowlevel.Abort:
         self.task = None
@@ -99,7 +102,10 @@ class _Sum:
             self.fail(faults.BAD_ANSWER, str(reason))
             return
         for (number, value), (_, gather, index) in zip(results, self._items, strict=True):
-            gather.put(index, Refusal(number) if number else value)
+            gather.answers[index] = Refusal(number) if number else value
+            gather.left -= 1
+            if not gather.left:
+                gather.wake()
 
     def _refused(self, refusal: Refusal) -> None:
         if refusal.number in UNSUPPORTED:
@@ -129,8 +135,7 @@ class ReadBatcher:
         gather = _Gather(len(items))
         if not self._queue:
             self._link.batch(self._flush)
-        for index, item in enumerate(items):
-            self._queue.append((item, gather, index))
+        self._queue += [(item, gather, index) for index, item in enumerate(items)]
         await trio.lowlevel.wait_task_rescheduled(gather.abort)
         if gather.lost is not None:
             raise gather.lost

@@ -31,23 +31,20 @@ _MOST_ENTRY_ROOM: Final = 0xFFFF
 class Symbol:
     """A value in the PLC: where it is read and written, and how its bytes are understood."""
 
-    __slots__ = ("codec", "entry", "group", "key", "name", "offset")
+    __slots__ = ("codec", "entry", "group", "key", "name", "offset", "read_item")
 
     def __init__(
         self, key: Key, group: int, offset: int, codec: Codec, entry: SymbolEntry | None
     ) -> None:
         self.key, self.name = key, str(key)
         self.group, self.offset, self.codec, self.entry = group, offset, codec, entry
+        #: Group, offset and length.
+        self.read_item: sums.ReadItem = (group, offset, codec.size)
 
     @property
     def by_handle(self) -> bool:
         """True where a handle stands for the name, which an online change makes stale."""
         return self.group == Group.SYM_VALUE_BY_HANDLE
-
-    @property
-    def read_item(self) -> sums.ReadItem:
-        """Group, offset and length."""
-        return self.group, self.offset, self.codec.size
 
     def encoded(self, value: Any) -> bytes:
         """Return the bytes of a value. Raises Rejected when it does not fit."""
@@ -81,6 +78,14 @@ class SymbolTable:
     def get(self, key: Key) -> Symbol | None:
         """Return a symbol that is known."""
         return self._known.get(key)
+
+    def get_all(self, keys: Sequence[Key]) -> list[Symbol] | None:
+        """Return the symbols of all keys, None where one is not known."""
+        known = self._known
+        try:
+            return [known[key] for key in keys]
+        except KeyError:
+            return None
 
     def forget(self, symbol: Symbol) -> None:
         """Ask anew when it is needed again, as its handle is stale."""

@@ -130,7 +130,7 @@ class SimulatedPlc:
 
     def read_index(self, group: int, offset: int, length: int) -> Outcome:
         """Read ``length`` bytes."""
-        if (given := self.responses.get(("read", group, offset))) is not None:
+        if self.responses and (given := self.responses.get(("read", group, offset))) is not None:
             return given[:length] if isinstance(given, bytes) else given
         if group == Group.SYM_VALUE_BY_HANDLE:
             place = self.handles.place(offset)

@@ -7,6 +7,7 @@ Beckhoff/ADS, comments at ADSIGRP_SUMUP_*.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, chain, pairwise
 from struct import Struct
 from typing import Final, TypeVar
 
@@ -36,6 +37,10 @@ Result = tuple[int, bytes]
 
 def chunks(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """Yield runs of ``items`` that fit one sum command; an item above the limit goes alone."""
+    if len(items) <= MAX_ITEMS and sum(map(size, items)) <= MAX_BYTES:
+        if items:
+            yield items
+        return
     first = total = 0
     for index, item in enumerate(items):
         length = size(item)
@@ -49,7 +54,7 @@ def chunks(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]
 
 def sum_read_request(items: Sequence[ReadItem]) -> bytes:
     """Return the data to write for 0xF080, 0xF083 and 0xF084."""
-    return b"".join([_ADDRESS.pack(*item) for item in items])
+    return Struct(f"<{3 * len(items)}I").pack(*chain.from_iterable(items))
 
 
 def sum_read_length(items: Sequence[ReadItem]) -> int:
@@ -79,14 +84,10 @@ def parse_sum_read_response(data: bytes, items: Sequence[ReadItem]) -> list[Resu
     count = len(items)
     _check("a sum read response", data, 4 * count)
     codes = Struct(f"<{count}I").unpack_from(data)
-    results: list[Result] = []
-    position = 4 * count
-    for code, (_, _, length) in zip(codes, items, strict=True):
-        results.append((code, data[position : position + length]))
-        position += length
-    if position > len(data) and not any(codes):
-        raise ProtocolError(f"a sum read response has {len(data)} bytes, {position} were asked for")
-    return results
+    edges = list(accumulate([item[2] for item in items], initial=4 * count))
+    if edges[-1] > len(data) and not any(codes):
+        raise ProtocolError(f"a sum read response has {len(data)} bytes, {edges[-1]} were asked for")
+    return list(zip(codes, [data[start:end] for start, end in pairwise(edges)], strict=True))
 
 
 def sum_write_request(items: Sequence[WriteItem]) -> bytes:
