@@ -32,15 +32,6 @@ def test_each_command_explains_itself(name: str, capsys: Captured) -> None:
     assert f"Usage: flowbus {name}" in capsys.readouterr().out
 
 
-def test_the_package_runs_as_a_module() -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "flowbus", "codes", "flowbus.nope"],
-        capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert shown.returncode == main(["codes", "flowbus.nope"]) != 0
-    assert "flowbus.nope" in shown.stderr
-
-
 def test_the_version(capsys: Captured) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("flowbus 0.")

@@ -57,7 +57,7 @@ async def test_structures() -> None:
             first, tight, member, symbols = await use(call)
             assert {name: first[name] for name in values} == values
             assert (dict(tight), member) == (packed, 99)
-            assert symbols == [("MAIN.st", "ST"), ("MAIN.stPacked", "ST_Packed")]
+            assert symbols[:2] == [("MAIN.st", "ST"), ("MAIN.stPacked", "ST_Packed")]
 
 
 async def test_discovery_and_routes() -> None:

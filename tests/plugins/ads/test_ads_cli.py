@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -56,7 +57,7 @@ async def test_a_technician_looks_around() -> None:
         assert f"net_id:       {NET_ID}" in await ads("discover", HOST)
         listed = await ads("symbols", HOST)
         assert listed.splitlines()[0].split() == ["NAME", "TYPE", "BYTES", "ADDRESS", "COMMENT"]
-        assert "MAIN.nCount  DINT" in listed
+        assert re.search(r"^MAIN\.nCount +DINT ", listed, re.MULTILINE)
         assert listed.splitlines()[1].endswith("pieces")
         assert len((await ads("symbols", HOST, "gvl.*")).splitlines()) == 2
         (found,) = json.loads(await ads("symbols", HOST, "stext", "--json"))
