@@ -126,7 +126,7 @@ class AdsClient:
         parts: list[tuple[Symbol, bytes]] = []
         left = values
         while left:
-            found: Mapping[Key, Any] = {key: self._symbols.get(key) for key in left}
+            found: Mapping[Key, Any] = {key: self._symbols.get_to_write(key) for key in left}
             if None in found.values():
                 found = await self._symbols.find_all(left)
             members: dict[Key, Any] = {}

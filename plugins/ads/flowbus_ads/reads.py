@@ -2,7 +2,8 @@
 
 Every read of a client goes through here: what the tasks of one tick ask for leaves as one sum
 request (0xF080) of at most 500 items, each with a result of its own. A target that does not know
-the sum commands gets single requests from then on.
+the sum commands gets single requests from then on. Few say so by the right code: where a sum as a
+whole is refused by any code, its first read goes alone, and what comes of that tells which it was.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import trio
 
 from flowbus import Fault, Lost
 from flowbus_ads import faults
-from flowbus_ads.errors import Refusal
+from flowbus_ads.errors import AdsError, Refusal
 from flowbus_ads.link import AmsLink
 from flowbus_ads.protocol import commands, sums
 from flowbus_ads.protocol.constants import UNSUPPORTED, Command, Group
@@ -109,15 +110,40 @@ class _Sum:
 
     def _refused(self, refusal: Refusal) -> None:
         if refusal.number in UNSUPPORTED:
-            self._reader.has_sums = False
-            self._reader.send(self._items)
-            return
-        for _, gather, index in self._items:
-            gather.put(index, refusal)
+            self._reader.send_single(self._items)
+        elif refusal.layer == "device":
+            self._reader.probe(self._items, refusal)
+        else:
+            _put_all(self._items, refusal)
 
     def fail(self, fault: Fault, text: str) -> None:
-        for _, gather, _ in self._items:
-            gather.fail(fault, text)
+        _fail_all(self._items, fault, text)
+
+
+class _Probe:
+    """Waits for the first of several reads, whose sum was refused: its answer tells what was refused."""
+
+    __slots__ = ("_items", "_reader", "_refusal", "deadline")
+
+    def __init__(
+        self, reader: ReadBatcher, items: Sequence[_Item], refusal: Refusal, deadline: float
+    ) -> None:
+        self._reader, self._items, self._refusal, self.deadline = reader, items, refusal, deadline
+
+    def answer(self, error: int, data: bytes) -> None:
+        try:
+            number = error or commands.parse_read_response(data)[0]
+        except ProtocolError as reason:
+            self.fail(faults.BAD_ANSWER, str(reason))
+            return
+        if is_same(Refusal(number), self._refusal):
+            _put_all(self._items, self._refusal)
+            return
+        _Single(self._items[0], self.deadline).answer(error, data)
+        self._reader.send_single(self._items[1:])
+
+    def fail(self, fault: Fault, text: str) -> None:
+        _fail_all(self._items, fault, text)
 
 
 class ReadBatcher:
@@ -155,8 +181,22 @@ class ReadBatcher:
             for chunk in sums.chunks(items, _length):
                 self._post(chunk)
         except Lost as lost:
-            for _, gather, _ in items:
-                gather.fail(lost.fault, lost.text)
+            _fail_all(items, lost.fault, lost.text)
+
+    def send_single(self, items: Sequence[_Item]) -> None:
+        """Post the requests for ``items`` one by one, and those of later reads too."""
+        self.has_sums = False
+        self.send(items)
+
+    def probe(self, items: Sequence[_Item], refusal: Refusal) -> None:
+        """Post the first of ``items``, whose sum was refused, by itself."""
+        deadline = trio.current_time() + self._timeout
+        data = commands.read_request(*items[0][0])
+        probe = _Probe(self, items, refusal, deadline)
+        try:
+            self._link.post(self._target, self._source, Command.READ, data, probe)
+        except Lost as lost:
+            probe.fail(lost.fault, lost.text)
 
     def _post(self, chunk: Sequence[_Item]) -> None:
         deadline = trio.current_time() + self._timeout
@@ -171,6 +211,21 @@ class ReadBatcher:
         )
         waiter = _Sum(self, chunk, deadline)
         self._link.post(self._target, self._source, Command.READ_WRITE, data, waiter)
+
+
+def is_same(answer: bytes | Refusal, refused: Refusal | AdsError) -> bool:
+    """Tell whether a request by itself is refused as the sum was, so that it is not the sum that is refused."""
+    return isinstance(answer, Refusal) and answer.number == refused.number
+
+
+def _put_all(items: Sequence[_Item], refusal: Refusal) -> None:
+    for _, gather, index in items:
+        gather.put(index, refusal)
+
+
+def _fail_all(items: Sequence[_Item], fault: Fault, text: str) -> None:
+    for _, gather, _ in items:
+        gather.fail(fault, text)
 
 
 def _length(item: _Item) -> int:

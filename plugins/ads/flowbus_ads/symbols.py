@@ -31,7 +31,7 @@ _MOST_ENTRY_ROOM: Final = 0xFFFF
 class Symbol:
     """A value in the PLC: where it is read and written, and how its bytes are understood."""
 
-    __slots__ = ("codec", "entry", "group", "key", "name", "offset", "read_item")
+    __slots__ = ("codec", "entry", "group", "is_placed", "key", "name", "offset", "read_item")
 
     def __init__(
         self, key: Key, group: int, offset: int, codec: Codec, entry: SymbolEntry | None
@@ -40,6 +40,8 @@ class Symbol:
         self.group, self.offset, self.codec, self.entry = group, offset, codec, entry
         #: Group, offset and length.
         self.read_item: sums.ReadItem = (group, offset, codec.size)
+        #: Whether an address stands for a name, without a handle: it may have moved, unnoticed.
+        self.is_placed = isinstance(key, str) and group != Group.SYM_VALUE_BY_HANDLE
 
     @property
     def by_handle(self) -> bool:
@@ -87,14 +89,22 @@ class SymbolTable:
         except KeyError:
             return None
 
+    def get_to_write(self, key: Key) -> Symbol | None:
+        """Return a symbol that is known, unless its address may have moved: that is asked for again."""
+        symbol = self._known.get(key)
+        if symbol is not None and symbol.is_placed:
+            del self._known[key]
+            return None
+        return symbol
+
     def forget(self, symbol: Symbol) -> None:
         """Ask anew when it is needed again, as its handle is stale."""
         if self._known.get(symbol.key) is symbol:
             del self._known[symbol.key]
 
     def forget_all(self) -> None:
-        """Ask anew for every name."""
-        self._known = {key: s for key, s in self._known.items() if not s.by_handle}
+        """Ask anew for every name, also where an address stands for it: that may have moved."""
+        self._known = {k: s for k, s in self._known.items() if isinstance(k, IndexAddress)}
         self._types = None
 
     def handles(self) -> list[int]:

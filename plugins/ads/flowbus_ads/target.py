@@ -12,7 +12,7 @@ from flowbus_ads.errors import AdsError, Refusal, understood
 from flowbus_ads.link import AmsLink, Nobody
 from flowbus_ads.protocol import commands, sums
 from flowbus_ads.protocol.constants import UNSUPPORTED, Command, Group
-from flowbus_ads.reads import Answer, ReadBatcher
+from flowbus_ads.reads import Answer, ReadBatcher, is_same
 
 
 class Target:
@@ -22,13 +22,13 @@ class Target:
         self.link, self.address, self.source, self.timeout = link, address, source, timeout
         self._batcher = ReadBatcher(link, address, source, timeout)
         self.read_many = self._batcher.read
-        self._has_note_sums = True
+        self._refused: set[Group] = set()
         link.expect(timeout)
 
     @property
     def has_sums(self) -> bool:
-        """False once the target has said that it does not know the sum commands."""
-        return self._batcher.has_sums
+        """False once the target has refused a sum command as such. Writes are single then, whichever it was."""
+        return self._batcher.has_sums and not self._refused
 
     async def request(self, command: Command, data: bytes, where: str) -> bytes:
         """Send a request and return the data behind its result.
@@ -69,15 +69,21 @@ class Target:
         return rest[4 : 4 + size]
 
     async def read_write_many(self, items: Sequence[sums.ReadWriteItem]) -> list[Answer]:
-        """Do many ReadWrites in one sum request, or one by one where the target lacks them."""
-        if self.has_sums and len(items) > 1:
+        """Do many ReadWrites in one sum request, or one by one where the target lacks them.
+
+        Only for what may be done twice, as asking for a name.
+        """
+        done: list[Answer] = []
+        if len(items) > 1 and Group.SUM_READ_WRITE not in self._refused:
             try:
                 return await self._sum_read_write(items)
             except AdsError as error:
                 if error.number not in UNSUPPORTED:
-                    raise
-                self._batcher.has_sums = False
-        return [await self._one_read_write(item) for item in items]
+                    done = [await self._one_read_write(items[0])]
+                    if is_same(done[0], error):
+                        raise
+                self._refused.add(Group.SUM_READ_WRITE)
+        return done + [await self._one_read_write(item) for item in items[len(done) :]]
 
     async def write_many(self, items: Sequence[sums.WriteItem]) -> list[Refusal | None]:
         """Write many values in one sum request and return each refusal, None where it is done.
@@ -91,12 +97,13 @@ class Target:
             except AdsError as error:
                 if error.number not in UNSUPPORTED:
                     raise
-                self._batcher.has_sums = False
+                self._refused.add(Group.SUM_WRITE)
         return [await self._one_write(item) for item in items]
 
     async def add_notes(self, specs: Sequence[commands.NoteSpec]) -> list[tuple[int, int]]:
         """Ask for notifications; (result, handle) for each."""
-        if self.has_sums and self._has_note_sums and len(specs) > 1:
+        done: list[tuple[int, int]] = []
+        if len(specs) > 1 and Group.SUM_ADD_NOTIFICATION not in self._refused:
             try:
                 data = sums.sum_add_note_request(specs)
                 answer = await self._sum(
@@ -104,23 +111,23 @@ class Target:
                 )
             except AdsError as error:
                 if error.number not in UNSUPPORTED:
-                    raise
-                self._has_note_sums = False
+                    done = [await self._one_note(specs[0])]
+                    if done[0][0] == error.number:
+                        raise
+                self._refused.add(Group.SUM_ADD_NOTIFICATION)
             else:
                 with understood("sum add notification"):
                     return sums.parse_pairs_response(answer, len(specs))
-        return [await self._one_note(spec) for spec in specs]
+        return done + [await self._one_note(spec) for spec in specs[len(done) :]]
 
     async def delete_notes(self, handles: Sequence[int]) -> None:
         """Stop notifications; handles that the target no longer knows do not matter."""
-        if self.has_sums and self._has_note_sums and len(handles) > 1:
+        if len(handles) > 1 and Group.SUM_ADD_NOTIFICATION not in self._refused:
             try:
                 data = sums.sum_delete_note_request(handles)
                 await self._sum(Group.SUM_DELETE_NOTIFICATION, len(handles), 4 * len(handles), data)
-            except AdsError as error:
-                if error.number not in UNSUPPORTED:
-                    raise
-                self._has_note_sums = False
+            except AdsError:
+                self._refused.add(Group.SUM_ADD_NOTIFICATION)
             else:
                 return
         for handle in handles:

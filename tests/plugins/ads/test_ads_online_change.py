@@ -173,24 +173,3 @@ async def test_samples_still_on_their_way_after_the_end_are_no_strangers(
                 samples.seen.clear()
             assert await client.read("MAIN.nCount") == 7
             assert link.notes.unknown == 0
-
-
-async def test_a_target_without_sums_is_served_one_by_one(
-    connect: Connect, plc: SimulatedPlc
-) -> None:
-    plc.sums_enabled = False
-    samples = Samples()
-    with trio.fail_after(10):
-        async with connect() as (_, client):
-            names = ["MAIN.nCount", "MAIN.nope", "MAIN.rValue"]
-            for _ in range(2):
-                count, unknown, value = await client.read_many(names)
-                assert (count, value) == (7, 1.5)
-                assert isinstance(unknown, AdsError)
-            await (await client.prepare({"MAIN.nCount": 8, "MAIN.rValue": 0.5})).send()
-            assert not client.target.has_sums
-            async with client.subscribe(["MAIN.nCount", "MAIN.rValue"], samples, FAST):
-                await samples.wait_for(("MAIN.nCount", 8))
-                await samples.wait_for(("MAIN.rValue", 0.5))
-    assert plc.write_requests == 2
-    assert len(plc.notes) == 0

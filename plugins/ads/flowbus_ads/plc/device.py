@@ -296,6 +296,8 @@ class SimulatedPlc:
         if Group.SUM_READ <= group <= Group.SUM_DELETE_NOTIFICATION:
             if not self.sums_enabled:
                 return commands.read_response(ErrorCode.SERVICE_NOT_SUPPORTED)
+            if (given := self.responses.get(("read-write", group, offset))) is not None:
+                return _answered(given)
             return _answered(self._sums.answer(owner, frame, group, offset, value))
         return _answered(self.read_write_index(group, offset, length, value))
 
