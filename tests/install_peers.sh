@@ -1,6 +1,6 @@
 #!/bin/sh
-# Peers that tests talk to: mosquitto, Chromium, of Node.js the WebSocket library `ws` and the ADS client
-# `ads-client`, and for Python 3.13 the ADS client CATio, these in ${XDG_CACHE_HOME:-~/.cache}/flowbus-tests.
+# Peers that tests talk to: mosquitto, Chromium, of Node.js the WebSocket library `ws` and the ADS clients
+# `ads-client` and `node-ads`, and for Python 3.13 the ADS client CATio, these in ${XDG_CACHE_HOME:-~/.cache}/flowbus-tests.
 # Without them their tests are skipped, and say so.
 
 mosquitto_is_there() {
@@ -50,7 +50,7 @@ chromium_is_there || apt_install chromium || {
     echo "Chromium is not installed and cannot be installed from here; the tests that need it are skipped."
     echo "To run them: apt-get install --no-install-recommends chromium (as root), then make test again."
 }
-for peer in "ws ws@8" "ads ads-client@2.1.0"; do
+for peer in "ws ws@8" "ads ads-client@2.1.0" "node-ads node-ads@1.5.1"; do
     # shellcheck disable=SC2086  the two words are the two arguments
     (npm_install $peer) || {
         echo "Node.js or its package ${peer#* } cannot be installed from here; the tests that need it are skipped."

@@ -1,4 +1,4 @@
-"""ads-client, a full ADS client of Node.js, against the simulated PLC: symbols, types, methods."""
+"""ADS clients of Node.js against the simulated PLC: ads-client with symbols, types and methods; node-ads."""
 
 from __future__ import annotations
 
@@ -14,17 +14,11 @@ import trio
 
 from flowbus.testing import run_flow
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowbus-tests" / "ads"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowbus-tests"
 NODE = shutil.which("node")
-SCRIPT = Path(__file__).parent / "javascript" / "ads.js"
+SCRIPTS = Path(__file__).parent / "javascript"
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(
-        NODE is None or not (CACHE / "node_modules" / "ads-client").is_dir(),
-        reason="needs Node.js and its package ads-client: sh tests/install_peers.sh",
-    ),
-]
+pytestmark = pytest.mark.system
 
 HOST, NET_ID = "127.0.0.44", "5.44.0.1.1.1"
 AXIS = {
@@ -64,26 +58,35 @@ WRITTEN = {
 }  # fmt: skip
 
 
-def use() -> dict[str, Any]:
+def use(script: str, folder: str, package: str) -> dict[str, Any]:
     """Run the script; return what it tells, by step."""
-    environ = {**os.environ, "NODE_PATH": str(CACHE / "node_modules")}
-    command = [str(NODE), str(SCRIPT), NET_ID, HOST]
+    modules = CACHE / folder / "node_modules"
+    if NODE is None or not (modules / package).is_dir():
+        pytest.skip(f"needs Node.js and its package {package}: sh tests/install_peers.sh")
+    environ = {**os.environ, "NODE_PATH": str(modules)}
+    command = [NODE, str(SCRIPTS / script), NET_ID, HOST]
     done = subprocess.run(command, env=environ, capture_output=True, timeout=30, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return {line["step"]: line["value"] for line in lines}
+    told = {line["step"]: line["value"] for line in lines}
+    assert "error" not in told, told["error"]
+    return told
 
 
-async def test_it_reads_writes_calls_and_subscribes_by_what_the_plc_tells_of_itself() -> None:
-    plc = {
+def simulator() -> dict[str, Any]:
+    return {
         "type": "ads-simulator", "host": HOST, "net_id": NET_ID, "types": TYPES,
         "symbols": SYMBOLS, "cycle": 0.002,
     }  # fmt: skip
-    flow = {"nodes": {"plc": plc, "out": {"type": "test-sink"}}, "wires": [["plc", "out"]]}
+
+
+async def test_it_reads_writes_calls_and_subscribes_by_what_the_plc_tells_of_itself() -> None:
+    flow = {"nodes": {"plc": simulator(), "out": {"type": "test-sink"}}, "wires": [["plc", "out"]]}
     with trio.fail_after(40):
         async with run_flow(flow) as running:
             await running.wait_running("plc")
-            told = await trio.to_thread.run_sync(use, abandon_on_cancel=True)
-            assert "error" not in told, told["error"]
+            told = await trio.to_thread.run_sync(
+                use, "ads.js", "ads", "ads-client", abandon_on_cancel=True
+            )
             assert "warning" not in told
             assert (told["first"], told["written"]) == (ZERO, WRITTEN)
             assert told["member"] == 7
@@ -104,3 +107,29 @@ async def test_it_reads_writes_calls_and_subscribes_by_what_the_plc_tells_of_its
             assert topics == [
                 "MAIN.stAxis", "MAIN.stAxis", "MAIN.aAxes", "MAIN.fbAdd#Add", "MAIN.stAxis",
             ]  # fmt: skip
+
+
+async def test_another_client_reads_writes_and_watches_the_symbol_version() -> None:
+    flow = {"nodes": {"plc": simulator(), "out": {"type": "test-sink"}}, "wires": [["plc", "out"]]}
+    with trio.fail_after(40):
+        async with run_flow(flow) as running:
+            await running.wait_running("plc")
+            told = await trio.to_thread.run_sync(
+                use, "nodeads.js", "node-ads", "node-ads", abandon_on_cancel=True
+            )
+            info, state = told["info"]
+            assert (info["deviceName"], state["adsState"]) == ("flowbus PLC", 5)
+            assert told["missing"] == "Error: symbol not found"
+            assert told["many"] == [7, "", "1808"]  # 0x710 for the one that does not exist
+            assert told["read"] == -9
+            own = "TwinCAT_SystemInfoVarList._AppInfo.OnlineChangeCnt"
+            declared = {name: options["type"] for name, options in SYMBOLS.items()}
+            assert told["symbols"] == {**declared, own: "UDINT"}
+            size, members = told["type"]
+            assert [name for name, _ in members] == list(AXIS)
+            assert [offset for _, offset in members] == sorted(offset for _, offset in members)
+            assert size >= members[-1][1]
+            assert sorted(map(str, told["seen"][:2])) == ["['MAIN.nCount', -9]", "['version', 1]"]
+            assert told["seen"][2] == ["MAIN.nCount", 77]
+            written = [await running.get("out") for _ in range(2)]
+            assert [(m.topic, m.payload) for m in written] == [("MAIN.nCount", -9), ("MAIN.nCount", 77)]
