@@ -24,6 +24,7 @@ from flowbus.supervisor import RestartPolicy, Service, supervise
 LISTENER_HEAD_START = 1.0  # s that those who dial wait for those who listen, at most
 HOUSEKEEPING = 1.0  # s
 DRAIN = 10.0  # s
+NODES_END, CONNECTIONS_END = 5.0, 2.0  # s that what uses a connection, a link, may take to end before it
 FIRST_LOOK, LAST_LOOK = 0.001, 0.05  # s between looks at what is in flight, while the flow ends
 
 
@@ -62,14 +63,22 @@ class Runtime:
 
     async def run(self) -> Exit:
         """Run until :meth:`stop`, until all sources have ended, or until none is left."""
-        async with trio.open_nursery() as nursery:
-            self._start_plumbing(nursery)
-            nursery.start_soon(self._start_nodes, nursery)
-            reason = await self._wait_for_the_end()
-            self.parts.gate.close()
-            with trio.move_on_after(self._drain):
-                await self._wait_nothing_in_flight()
-            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as links:
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as nodes:
+                    self._start_plumbing(nodes)
+                    nodes.start_soon(self._start_all, nodes, connections, links)
+                    reason = await self._wait_for_the_end()
+                    self.parts.gate.close()
+                    with trio.move_on_after(self._drain):
+                        await self._wait_nothing_in_flight()
+                    # Who uses something ends before it, so that it can still say goodbye by it.
+                    now = trio.current_time()
+                    nodes.cancel_scope.cancel()
+                    connections.cancel_scope.deadline = now + NODES_END
+                    links.cancel_scope.deadline = now + NODES_END + CONNECTIONS_END
+                connections.cancel_scope.cancel()
+            links.cancel_scope.cancel()
         return reason
 
     def report(self) -> dict[str, Any]:
@@ -93,18 +102,22 @@ class Runtime:
                 nursery.start_soon(wire.expire_on_time, name=f"ttl {wire.name}")
         nursery.start_soon(self._keep_house)
 
-    async def _start_nodes(self, nursery: trio.Nursery) -> None:
+    async def _start_all(
+        self, nodes: trio.Nursery, connections: trio.Nursery, links: trio.Nursery
+    ) -> None:
         listeners = [node for node in self.parts.io_nodes.values() if node.type.listens]
         for node in listeners:
-            self._start_node(nursery, node)
+            self._start_node(nodes, node)
         with trio.move_on_after(LISTENER_HEAD_START):
             for node in listeners:
                 await node.seat.cell.wait_until(lambda status: status.state is not State.STARTING)
-        for peer in (*self.parts.links.values(), *self.parts.connections.values()):
-            self._start_connection(nursery, peer)
+        for peer in self.parts.links.values():
+            self._start_connection(links, peer)
+        for peer in self.parts.connections.values():
+            self._start_connection(connections, peer)
         for node in self.parts.io_nodes.values():
             if not node.type.listens:
-                self._start_node(nursery, node)
+                self._start_node(nodes, node)
 
     def _start_connection(self, nursery: trio.Nursery, peer: Connection) -> None:
         run = partial(supervise, peer.run_once, peer.cell, peer.counters, self._policy)

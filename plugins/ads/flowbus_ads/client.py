@@ -315,9 +315,10 @@ class AdsClient:
         for subscription in list(self._subscriptions):
             await subscription.renew()
 
-    def release(self) -> None:
-        """Tell the device that the handles are no longer needed; does not wait for its answer."""
-        self.target.release_handles(self._retired + self._handles())
+    async def close(self) -> None:
+        """Tell the device that the handles are no longer needed; waits a second at most, also when cancelled."""
+        with trio.move_on_after(min(self.target.timeout, 1.0), shield=True):
+            await self.target.end_handles(self._retired + self._handles())
 
     def _handles(self) -> list[int]:
         return self._symbols.handles() + self._caller.handles()

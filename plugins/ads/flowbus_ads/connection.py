@@ -171,7 +171,7 @@ async def ads(config: AdsConfig, io: ConnectionIO) -> AsyncIterator[AdsClient]:
             yield client
             nursery.cancel_scope.cancel()
     finally:
-        client.release()
+        await client.close()
 
 
 async def _net_id(config: AdsConfig, link: AmsLink) -> tuple[str, str]:

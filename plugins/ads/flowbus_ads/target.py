@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -139,21 +140,36 @@ class Target:
 
     def release_handles(self, handles: Sequence[int]) -> None:
         """Tell the target that handles of names are not needed; does not wait for its answer."""
+        self._post_all(self._releases(handles))
+
+    async def end_handles(self, handles: Sequence[int]) -> None:
+        """Tell the target that handles of names are not needed, and wait until it has taken that in."""
+        if not handles:
+            return
+        *others, last = self._releases(handles)
+        self._post_all(others)
+        with suppress(Lost, AdsError):  # the device is gone, and its handles with it
+            await self.link.request(self.address, self.source, *last, self.timeout)
+
+    def _releases(self, handles: Sequence[int]) -> list[tuple[Command, bytes]]:
         items = [(int(Group.SYM_RELEASE_HANDLE), 0, h.to_bytes(4, "little")) for h in handles]
-        patience = Nobody(trio.current_time() + self.timeout)
-        for part in sums.chunks(items, lambda item: len(item[2])):
-            if self.has_sums and len(part) > 1:
-                data = commands.read_write_request(
+        if not self.has_sums or len(items) == 1:
+            return [(Command.WRITE, commands.write_request(*item)) for item in items]
+        return [
+            (
+                Command.READ_WRITE,
+                commands.read_write_request(
                     Group.SUM_WRITE, len(part), 4 * len(part), sums.sum_write_request(part)
-                )
-                requests = [(Command.READ_WRITE, data)]
-            else:
-                requests = [(Command.WRITE, commands.write_request(*item)) for item in part]
+                ),
+            )
+            for part in sums.chunks(items, lambda item: len(item[2]))
+        ]
+
+    def _post_all(self, requests: Sequence[tuple[Command, bytes]]) -> None:
+        patience = Nobody(trio.current_time() + self.timeout)
+        with suppress(Lost):  # the device is gone, and its handles with it
             for command, data in requests:
-                try:
-                    self.link.post(self.address, self.source, command, data, patience)
-                except Lost:  # the device is gone, and its handles with it
-                    return
+                self.link.post(self.address, self.source, command, data, patience)
 
     async def _sum(self, group: Group, count: int, length: int, data: bytes) -> bytes:
         return await self.read_write(group, count, length, data, group.name.lower())

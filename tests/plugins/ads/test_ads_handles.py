@@ -17,7 +17,11 @@ from flowbus_ads.server import PlcServer
 from flowbus_ads.subscriptions import Terms
 from trio.testing import wait_all_tasks_blocked
 
+from flowbus import Message, Outcome
+from flowbus.testing import run_flow
+
 Connect = Callable[..., AbstractAsyncContextManager[tuple[AmsLink, AdsClient]]]
+NET_ID = "5.1.2.3.1.1"
 NAMES = [f"GVL.n{index}" for index in range(600)]
 
 
@@ -45,8 +49,8 @@ async def test_the_handles_of_names_and_methods_are_released_at_the_end(
             await client.read_many(NAMES if sums else NAMES[:5])
             await (await client.prepare_call("MAIN.fb", "Go", {})).send()
             assert len(plc.handles) == (601 if sums else 6)
-            client.release()
-            await until(lambda: len(plc.handles) == 0)
+            await client.close()
+            assert len(plc.handles) == 0
 
 
 async def test_online_changes_leave_no_handles_behind(
@@ -83,3 +87,26 @@ async def test_a_missing_symbol_does_not_have_the_others_asked_for_again(
             await until(lambda: "MAIN.nLate" in seen)
             assert seen == ["MAIN.nCount", "MAIN.nLate"]
             assert (client.renewals, len(plc.handles), len(plc.notes)) == (0, 2, 2)
+
+
+async def test_a_flow_that_stops_leaves_no_handle_and_no_notification_behind(
+    server: PlcServer, plc: SimulatedPlc
+) -> None:
+    flow = {
+        "connections": {"plc": {"type": "ads", "host": "127.0.0.1", "tcp_port": server.port, "net_id": NET_ID}},
+        "nodes": {
+            "ask": {"type": "test-source"},
+            "read": {"type": "ads-read", "connection": "plc", "symbols": NAMES},
+            "watch": {"type": "ads-subscribe", "connection": "plc", "symbols": NAMES[:100]},
+            "call": {"type": "ads-rpc", "connection": "plc", "symbol": "MAIN.fb", "method": "Go"},
+            "out": {"type": "test-sink"},
+        },
+        "wires": [["ask", "read"], ["ask", "call"], ["read", "out"], ["watch", "out"]],
+    }  # fmt: skip
+    with trio.fail_after(20):
+        async with run_flow(flow) as running:
+            await running.wait_running("read", "watch", "call")
+            assert (await running.put("ask", Message({}))).outcome is Outcome.CONFIRMED
+            assert (len(plc.handles), len(plc.notes)) == (601, 100)
+            await running.stop()
+            assert (len(plc.handles), len(plc.notes)) == (0, 0)

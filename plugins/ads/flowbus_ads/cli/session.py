@@ -120,7 +120,7 @@ def with_client(device: Device, use: Callable[[AdsClient], Awaitable[T]]) -> T:
                 nursery.start_soon(client.run)
                 result = await use(client)
                 nursery.cancel_scope.cancel()
-            client.release()
+            await client.close()
             return result
 
     return run(main)

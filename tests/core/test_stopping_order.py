@@ -1,0 +1,89 @@
+"""A flow that stops: nodes end first, then the connections that they use, then the links between those."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+
+from flowbus import Config, ConnectionIO, NodeIO, Ref, connection, io_node
+from flowbus.runtime import CONNECTIONS_END, NODES_END
+from flowbus.testing import run_flow
+
+ended: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_ended() -> None:
+    ended.clear()
+
+
+class Nothing(Config):
+    """No options."""
+
+
+class Using(Config):
+    connection: Ref["bus"]
+    farewell: float = 0.0
+
+
+async def bus_link(config: Nothing, io: ConnectionIO) -> AsyncIterator[str]:
+    try:
+        yield "link"
+    finally:
+        ended.append("link")
+
+
+@connection("bus", link=bus_link, link_key=lambda config: "one")
+async def bus(config: Nothing, io: ConnectionIO) -> AsyncIterator[str]:
+    await io.link()
+    try:
+        yield "bus"
+    finally:
+        ended.append("connection")
+
+
+@io_node("using")
+async def using(config: Using, io: NodeIO) -> None:
+    """Take its time to say goodbye over the connection."""
+    await io.connection()
+    io.connected()
+    try:
+        await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(config.farewell)
+        ended.append("node")
+
+
+def flow(**options: Any) -> dict[str, Any]:
+    node = {"type": "using", "connection": "line", **options}
+    return {"connections": {"line": {"type": "bus"}}, "nodes": {"a": node}, "wires": []}
+
+
+@pytest.mark.parametrize("farewell", [0.0, NODES_END - 1])
+async def test_each_ends_before_what_it_uses(
+    farewell: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with run_flow(flow(farewell=farewell), [bus, using]) as running:
+        await running.wait_running("a")
+        await running.stop()
+        assert ended == ["node", "connection", "link"]
+
+
+async def test_what_does_not_end_holds_the_others_up_for_a_while_only(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with run_flow(flow(farewell=100.0), [bus, using]) as running:
+        await running.wait_running("a")
+        running.runtime.stop()
+        await trio.sleep(NODES_END - 0.1)
+        assert ended == []
+        await trio.sleep(0.2)
+        assert ended == ["connection"]
+        await trio.sleep(CONNECTIONS_END)
+        assert ended == ["connection", "link"]
+        await running.ended.wait()
+        assert ended == ["connection", "link", "node"]
