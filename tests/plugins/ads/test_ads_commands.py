@@ -120,6 +120,24 @@ def test_notification_stream(stamps: list[tuple[int, list[tuple[int, bytes]]]]) 
     assert parse_stream(build_stream(stamps)) == expected
 
 
+@given(st.permutations([b"", b"a", b"bb", b"cccc", bytes(8), bytes(20)]), st.integers(1, 2))
+def test_notification_streams_of_one_length_and_other_sizes(values: list[bytes], stamps: int) -> None:
+    rows = [(handle, value) for handle, value in enumerate(values)]
+    stream = [(time, rows) for time in range(stamps)]
+    expected = [(time, *row) for time in range(stamps) for row in rows]
+    for _ in range(2):  # the second time its sizes may be known
+        assert parse_stream(build_stream(stream)) == expected
+
+
+def test_a_stream_whose_length_is_known_may_hold_more_than_one_stamp() -> None:
+    one = build_stream([(5, [(1, bytes(30)), (2, bytes(12))])])
+    two = build_stream([(5, [(1, bytes(30))]), (6, [(2, b"")])])
+    assert len(one) == len(two)
+    for _ in range(2):
+        assert parse_stream(one) == [(5, 1, bytes(30)), (5, 2, bytes(12))]
+        assert parse_stream(two) == [(5, 1, bytes(30)), (6, 2, b"")]
+
+
 def test_filetime() -> None:
     assert filetime_to_ns(116_444_736_000_000_000) == 0
     assert filetime_to_ns(ns_to_filetime(1_700_000_000_123_456_700)) == 1_700_000_000_123_456_700

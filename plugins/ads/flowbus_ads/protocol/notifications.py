@@ -7,9 +7,10 @@ size and the value. Source: ADS Specification, "ADS Device Notification".
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from struct import Struct
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from flowbus_ads.protocol.errors import ProtocolError
 
@@ -33,8 +34,28 @@ def ns_to_filetime(ns: int) -> int:
     return ns // 100 + _EPOCH
 
 
+class _Layout(NamedTuple):
+    """What the data of one stamp with so many samples of these sizes look like, unpacked at once."""
+
+    unpack: Callable[[bytes], tuple[Any, ...]]
+    sizes: tuple[int, ...]
+
+
+_layouts: Final[dict[int, _Layout]] = {}
+"""By the length of the data: a PLC sends the same symbols again and again. It saves a third of the time for ten samples."""
+_SHORT: Final = 60
+"""Bytes up to which it does not pay: one or two samples."""
+_LONG: Final = 2000
+_MOST_LAYOUTS: Final = 256
+
+
 def parse_stream(data: bytes) -> list[Sample]:
     """Return all samples of a notification's data. Raises ProtocolError where it is cut short."""
+    layout: _Layout | None = None
+    if len(data) > _SHORT and (layout := _layouts.get(len(data))) is not None:
+        flat = layout.unpack(data)
+        if flat[1] == 1 and flat[3] == len(layout.sizes) and flat[5::3] == layout.sizes:
+            return list(zip(repeat(flat[2]), flat[4::3], flat[6::3], strict=False))
     samples: list[Sample] = []
     append, sample = samples.append, _SAMPLE.unpack_from
     try:
@@ -52,7 +73,18 @@ def parse_stream(data: bytes) -> list[Sample]:
         raise ProtocolError(f"a notification of {len(data)} bytes is cut short") from None
     if position > len(data):
         raise ProtocolError(f"a notification of {len(data)} bytes is cut short")
+    if len(data) > _SHORT and layout is None:
+        _remember(len(data), samples)
     return samples
+
+
+def _remember(length: int, samples: Sequence[Sample]) -> None:
+    if length > _LONG or len(_layouts) >= _MOST_LAYOUTS:
+        return
+    sizes = tuple(len(value) for _, _, value in samples)
+    layout = Struct("<IIQI" + "".join(f"II{size}s" for size in sizes))
+    if layout.size == length:  # else there are several stamps
+        _layouts[length] = _Layout(layout.unpack, sizes)
 
 
 def build_stream(stamps: Sequence[tuple[int, Iterable[tuple[int, bytes]]]]) -> bytes:
