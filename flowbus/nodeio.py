@@ -136,10 +136,12 @@ class NodeIO:
         once, from whatever task ends the message, and must not raise.
         """
         now = self._now()
-        if now - self._clock.pulse > SLICE or not self._said_ready:
-            now = await self._give_way()
+        # The turn of others comes after the message is counted: a cancellation there would lose it.
+        is_due = now - self._clock.pulse > SLICE or not self._said_ready
+        if not self._said_ready:
+            self.connected()
         if ends:
-            await self._send_descendant(message, outlet, list(ends))
+            await self._send_descendant(message, outlet, list(ends), is_due)
             return
         if self._gate.closed:
             await self._gate.park()
@@ -161,6 +163,8 @@ class NodeIO:
                 await wire.settle(rest)
         elif not wires[0].put_nowait(message, receipt):
             await put_all([(wires[0], message, receipt)])
+        if is_due:
+            await self._clock.give_way()
 
     async def send_many(self, messages: Sequence[Message], outlet: str = "out") -> None:
         """Begin new messages, in this order; cheaper than :meth:`send` one by one."""
@@ -168,8 +172,9 @@ class NodeIO:
             await self.send(messages[0], outlet)
             return
         now = self._now()
-        if now - self._clock.pulse > SLICE or not self._said_ready:
-            now = await self._give_way()
+        is_due = now - self._clock.pulse > SLICE or not self._said_ready
+        if not self._said_ready:
+            self.connected()
         if self._gate.closed:
             await self._gate.park()
         wires = self._outlets.wires(outlet)
@@ -194,12 +199,18 @@ class NodeIO:
                 await wire.settle(rest)
         else:
             await wires[0].put_many(items)
+        if is_due:
+            await self._clock.give_way()
 
-    async def _send_descendant(self, message: Message, outlet: str, ends: list[Delivery]) -> None:
+    async def _send_descendant(
+        self, message: Message, outlet: str, ends: list[Delivery], is_due: bool
+    ) -> None:
         wires = self._outlets.wires(outlet)
         receipt = join([delivery.release() for delivery in ends])
         self._counters.results += 1
         await self._fan_out(wires, descend(message, ends[0].message), receipt)
+        if is_due:
+            await self._clock.give_way()
 
     async def _fan_out(self, wires: tuple[Wire, ...], message: Message, receipt: Receipt) -> None:
         if not wires:
