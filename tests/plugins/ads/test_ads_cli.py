@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 import trio
+from flowbus_ads.plc.device import SimulatedPlc
+from flowbus_ads.protocol.ams import Frame
+from flowbus_ads.protocol.constants import Command
+from flowbus_ads.server import PlcServer
 
 from flowbus.testing import Flow, run_flow
 
@@ -23,6 +27,7 @@ PLC = {
     "symbols": {
         "MAIN.nCount": {"type": "DINT", "value": 7, "comment": "pieces"},
         "MAIN.sText": {"type": "STRING(20)", "value": "hällo"},
+        "MAIN.bOn": {"type": "BOOL"},
         "MAIN.st": {"type": "ST", "value": {"a": 1, "b": 2.5}},
         "GVL.nTick": {"type": "UDINT", "behaviour": "counter", "period": 0.01},
     },
@@ -30,7 +35,7 @@ PLC = {
 
 
 @asynccontextmanager
-async def plc() -> AsyncIterator[Flow]:
+async def simulated() -> AsyncIterator[Flow]:
     with trio.fail_after(60):
         async with run_flow({"nodes": {"plc": PLC}, "wires": []}) as flow:
             await flow.wait_running("plc")
@@ -51,7 +56,7 @@ async def ads(*arguments: str, code: int = 0, stdin: bytes = b"") -> str:
 
 
 async def test_a_technician_looks_around() -> None:
-    async with plc():
+    async with simulated():
         told = json.loads(await ads("discover", HOST, "--json"))
         assert (told["net_id"], told["twincat"]) == (NET_ID, "3.1.4024")
         assert f"net_id:       {NET_ID}" in await ads("discover", HOST)
@@ -66,7 +71,7 @@ async def test_a_technician_looks_around() -> None:
 
 
 async def test_values_are_read_and_written() -> None:
-    async with plc():
+    async with simulated():
         assert await ads("read", HOST, "MAIN.nCount") == "7\n"
         assert await ads("read", HOST, "MAIN.sText") == "hällo\n"
         both = json.loads(await ads("read", HOST, "MAIN.st", "MAIN.nope", "--json"))
@@ -74,11 +79,14 @@ async def test_values_are_read_and_written() -> None:
         assert both["MAIN.nope"]["error"]["code"] == "ads.0x0710"
         assert await ads("write", HOST, "MAIN.nCount", "-5") == "MAIN.nCount = -5\n"
         assert await ads("write", HOST, "MAIN.sText", "zwei Wörter") == 'MAIN.sText = "zwei Wörter"\n'
+        assert await ads("write", HOST, "MAIN.sText", "5") == 'MAIN.sText = "5"\n'
+        assert await ads("write", HOST, "MAIN.sText", "TRUE") == 'MAIN.sText = "TRUE"\n'
+        assert await ads("write", HOST, "MAIN.bOn", "TRUE") == "MAIN.bOn = true\n"
         assert await ads("write", HOST, "MAIN.st", '{"b": 3}') == 'MAIN.st = {"a": 1, "b": 3.0}\n'
 
 
 async def test_values_are_watched_and_the_state_is_set() -> None:
-    async with plc():
+    async with simulated():
         lines = (await ads("watch", HOST, "GVL.nTick", "--cycle", "0.01", "--count", "3", "--json")).splitlines()
         values = [json.loads(line)["value"] for line in lines]
         assert len(values) == 3
@@ -91,7 +99,7 @@ async def test_a_route_is_added_with_a_password_from_a_file_or_asked_for(tmp_pat
     file = tmp_path / "password"
     file.write_text("geheim\n")
     own = ["--name", "edge", "--user", "anna", "--net-id", "10.0.0.1.1.1", "--address", "10.0.0.1"]
-    async with plc() as flow:
+    async with simulated() as flow:
         said = await ads("add-route", HOST, *own, "--password-file", str(file))
         assert said == f"{HOST} has the route edge to 10.0.0.1.1.1 at 10.0.0.1\n"
         routes = flow.runtime.status()["nodes"]["plc"]["details"]["routes"]
@@ -118,7 +126,38 @@ async def test_a_route_is_added_with_a_password_from_a_file_or_asked_for(tmp_pat
     ],
 )
 async def test_what_goes_wrong_is_said_in_words(arguments: list[str], code: int, text: str) -> None:
-    async with plc():
+    async with simulated():
         said: Any = await ads(*arguments, code=code)
         assert text in said
         assert code == 2 or "next step: " in said
+
+
+@pytest.mark.parametrize("lost", ["mute", "dropped"])
+@pytest.mark.parametrize("sets", [["write", "MAIN.nCount", "9"], ["state", "--set", "stop"]], ids=["value", "state"])
+async def test_what_was_sent_and_not_answered_is_said_to_be_unknown(
+    server: PlcServer, plc: SimulatedPlc, lost: str, sets: list[str]
+) -> None:
+    done: list[int] = []
+
+    class Losing(SimulatedPlc):
+        """Does what it is told, and is lost before it answers."""
+
+        def answer(self, owner: int, frame: Frame) -> bytes:
+            answer = super().answer(owner, frame)
+            if frame.command not in (Command.WRITE, Command.WRITE_CONTROL):
+                return answer
+            done.append(frame.command)
+            if lost == "dropped":
+                server.drop_clients()
+            return b""
+
+    plc.__class__ = Losing
+    where = ["127.0.0.1", "--tcp-port", str(server.port), "--net-id", "5.1.2.3.1.1", "--timeout", "0.3"]
+    command, *rest = sets
+    with trio.fail_after(30):
+        said = await ads(command, *where, *rest, code=69)
+    what = "MAIN.nCount was written" if command == "write" else "the state stop was set"
+    cause = "ads.timeout: " if lost == "mute" else "ads.connection_lost: "
+    assert f"Error: flowbus.unconfirmed: whether {what} is not known: {cause}" in said
+    assert "next step: Look at what the device has before you do it again." in said
+    assert len(done) == 1

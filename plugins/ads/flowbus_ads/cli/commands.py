@@ -7,13 +7,15 @@ import json
 import math
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import trio
 
 from flowbus import Rejected, Secret
+from flowbus_ads import faults
 from flowbus_ads.cli.session import (
+    Attempt,
     Device,
     Unavailable,
     device_options,
@@ -32,7 +34,9 @@ from flowbus_ads.protocol.discovery import UDP_PORT
 from flowbus_ads.protocol.notifications import filetime_to_ns
 from flowbus_ads.protocol.symbols import SymbolEntry
 from flowbus_ads.subscriptions import Terms
+from flowbus_ads.writes import PreparedWrite
 
+_WORDS: Final = {"TRUE": True, "FALSE": False}
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _UDP = click.option(
     "--udp-port", type=click.IntRange(1, 65535), default=UDP_PORT, show_default=True,
@@ -146,12 +150,31 @@ def read_command(device: Device, symbols: tuple[str, ...], as_json: bool) -> Non
 @click.argument("value")
 def write_command(device: Device, symbol: str, value: str) -> None:
     """Write VALUE, as JSON or a plain text, to SYMBOL: once, and say what the PLC has then."""
+    attempt = Attempt(f"{symbol} was written")
 
     async def write(client: AdsClient) -> Any:
-        await client.write(symbol, parsed(value))
+        prepared = await _prepared(client, symbol, value)
+        with attempt.once():
+            await prepared.send()
         return await client.read(symbol)
 
-    click.echo(f"{symbol} = {show(with_client(device, write), as_json=True)}")
+    with attempt.told():
+        written = with_client(device, write)
+    click.echo(f"{symbol} = {show(written, as_json=True)}")
+
+
+async def _prepared(client: AdsClient, symbol: str, text: str) -> PreparedWrite:
+    """Encode what a text means, or the text itself where the symbol wants one: 5 is a STRING too."""
+    value = parsed(text)
+    try:
+        return await client.prepare({symbol: value})
+    except Rejected as refusal:
+        if refusal.fault is not faults.BAD_VALUE or value == text:
+            raise
+        try:
+            return await client.prepare({symbol: text})
+        except Rejected:
+            raise refusal from None
 
 
 @ads.command("watch")
@@ -196,15 +219,18 @@ def watch_command(
 @_JSON
 def state_command(device: Device, wanted: str | None, as_json: bool) -> None:
     """Show the state of the device, or set it."""
+    attempt = Attempt(f"the state {wanted} was set")
 
     async def ask(client: AdsClient) -> dict[str, Any]:
         if wanted is not None:
-            await client.write_control(AdsState[wanted.upper()], 0)
+            with attempt.once():
+                await client.write_control(AdsState[wanted.upper()], 0)
         info = await client.device_info()
         version = f"{info.version}.{info.revision}.{info.build}"
         return {**shown(*await client.read_state()), "device": info.name, "version": version}
 
-    facts = with_client(device, ask)
+    with attempt.told():
+        facts = with_client(device, ask)
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -213,7 +239,9 @@ def state_command(device: Device, wanted: str | None, as_json: bool) -> None:
 
 
 def parsed(text: str) -> Any:
-    """Return the value that a text of the command line means: JSON, or else the text itself."""
+    """Return the value that a text of the command line means: JSON, TRUE or FALSE, or else the text itself."""
+    if text in _WORDS:
+        return _WORDS[text]
     try:
         return json.loads(text)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final, TypeVar
 
@@ -126,14 +127,58 @@ def with_client(device: Device, use: Callable[[AdsClient], Awaitable[T]]) -> T:
     return run(main)
 
 
+class Attempt:
+    """Something that is done once: while it is under way nobody knows whether it was done.
+
+    ``what`` says it in the words of the error, such as ``MAIN.nCount was written``.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what, self._is_under_way = what, False
+
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """Do it in the body, where the client is."""
+        self._is_under_way = True
+        try:
+            yield
+        except Rejected:  # the device has said no
+            self._is_under_way = False
+            raise
+        self._is_under_way = False
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Around all of it: have the error say so where the outcome is not known."""
+        try:
+            yield
+        except Unavailable as error:
+            if self._is_under_way:
+                raise OutcomeUnknown(self._what, error.reason) from None
+            raise
+
+
+class OutcomeUnknown(click.ClickException):
+    """The device was lost before it answered to something that is done once."""
+
+    exit_code = UNAVAILABLE
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(
+            f"flowbus.unconfirmed: whether {what} is not known: {reason}\n"
+            "  next step: Look at what the device has before you do it again."
+        )
+
+
 class Unavailable(click.ClickException):
-    """The device refuses, or is not there."""
+    """The device refuses, or is not there; ``reason`` says which, without the next step."""
 
     exit_code = UNAVAILABLE
 
     def __init__(self, why: Rejected | Lost) -> None:
+        self.reason = f"{why.fault.code}: {why.text}"
         step = f"\n  next step: {why.fault.next_step}" if why.fault.next_step else ""
-        super().__init__(f"{why.fault.code}: {why.text}{step}")
+        super().__init__(self.reason + step)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
