@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from flowbus.testing import run_flow
+from flowbus.testing import Flow, run_flow
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowbus-tests"
 NODE = shutil.which("node")
@@ -58,13 +60,10 @@ WRITTEN = {
 }  # fmt: skip
 
 
-def use(script: str, folder: str, package: str) -> dict[str, Any]:
+def use(node: str, script: str, modules: Path) -> dict[str, Any]:
     """Run the script; return what it tells, by step."""
-    modules = CACHE / folder / "node_modules"
-    if NODE is None or not (modules / package).is_dir():
-        pytest.skip(f"needs Node.js and its package {package}: sh tests/install_peers.sh")
     environ = {**os.environ, "NODE_PATH": str(modules)}
-    command = [NODE, str(SCRIPTS / script), NET_ID, HOST]
+    command = [node, str(SCRIPTS / script), NET_ID, HOST]
     done = subprocess.run(command, env=environ, capture_output=True, timeout=30, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     told = {line["step"]: line["value"] for line in lines}
@@ -72,64 +71,63 @@ def use(script: str, folder: str, package: str) -> dict[str, Any]:
     return told
 
 
-def simulator() -> dict[str, Any]:
-    return {
+@asynccontextmanager
+async def told_by(script: str, folder: str, package: str) -> AsyncIterator[tuple[Flow, dict[str, Any]]]:
+    """Let a script use a simulated PLC; yield the flow, whose node `out` has what was written, and what it told."""
+    modules = CACHE / folder / "node_modules"
+    if NODE is None or not (modules / package).is_dir():
+        pytest.skip(f"needs Node.js and its package {package}: sh tests/install_peers.sh")
+    plc = {
         "type": "ads-simulator", "host": HOST, "net_id": NET_ID, "types": TYPES,
         "symbols": SYMBOLS, "cycle": 0.002,
     }  # fmt: skip
+    flow = {"nodes": {"plc": plc, "out": {"type": "test-sink"}}, "wires": [["plc", "out"]]}
+    with trio.fail_after(40):
+        async with run_flow(flow) as running:
+            await running.wait_running("plc")
+            told = await trio.to_thread.run_sync(use, NODE, script, modules, abandon_on_cancel=True)
+            yield running, told
 
 
 async def test_it_reads_writes_calls_and_subscribes_by_what_the_plc_tells_of_itself() -> None:
-    flow = {"nodes": {"plc": simulator(), "out": {"type": "test-sink"}}, "wires": [["plc", "out"]]}
-    with trio.fail_after(40):
-        async with run_flow(flow) as running:
-            await running.wait_running("plc")
-            told = await trio.to_thread.run_sync(
-                use, "ads.js", "ads", "ads-client", abandon_on_cancel=True
-            )
-            assert "warning" not in told
-            assert (told["first"], told["written"]) == (ZERO, WRITTEN)
-            assert told["member"] == 7
-            assert told["element"] == {"name": "Fault", "value": -1}
-            assert told["packed"] == SYMBOLS["MAIN.stPacked"]["value"]
-            own = "twincat_systeminfovarlist._appinfo.onlinechangecnt"
-            assert sorted(told["symbols"]) == sorted([*map(str.lower, SYMBOLS), own])
-            assert told["attributes"] == [
-                [{"name": "unit", "value": "pcs"}],
-                [{"name": "OPC.UA.DA", "value": "1"}],
-            ]
-            assert told["enum"] == ["Idle", "Run", "Fault"]
-            assert told["call"] == {"returnValue": 42, "outputs": {"c": 1.5}}
-            assert told["subscribed"] == [7, 8]
-            assert told["info"][0]["deviceName"] == "flowbus PLC"
-            # Everything that it has written and called leaves the flow, in order.
-            topics = [(await running.get("out")).topic for _ in range(5)]
-            assert topics == [
-                "MAIN.stAxis", "MAIN.stAxis", "MAIN.aAxes", "MAIN.fbAdd#Add", "MAIN.stAxis",
-            ]  # fmt: skip
+    async with told_by("ads.js", "ads", "ads-client") as (running, told):
+        assert "warning" not in told
+        assert (told["first"], told["written"]) == (ZERO, WRITTEN)
+        assert told["member"] == 7
+        assert told["element"] == {"name": "Fault", "value": -1}
+        assert told["packed"] == SYMBOLS["MAIN.stPacked"]["value"]
+        own = "twincat_systeminfovarlist._appinfo.onlinechangecnt"
+        assert sorted(told["symbols"]) == sorted([*map(str.lower, SYMBOLS), own])
+        assert told["attributes"] == [
+            [{"name": "unit", "value": "pcs"}],
+            [{"name": "OPC.UA.DA", "value": "1"}],
+        ]
+        assert told["enum"] == ["Idle", "Run", "Fault"]
+        assert told["call"] == {"returnValue": 42, "outputs": {"c": 1.5}}
+        assert told["subscribed"] == [7, 8]
+        assert told["info"][0]["deviceName"] == "flowbus PLC"
+        # Everything that it has written and called leaves the flow, in order.
+        topics = [(await running.get("out")).topic for _ in range(5)]
+        assert topics == [
+            "MAIN.stAxis", "MAIN.stAxis", "MAIN.aAxes", "MAIN.fbAdd#Add", "MAIN.stAxis",
+        ]  # fmt: skip
 
 
 async def test_another_client_reads_writes_and_watches_the_symbol_version() -> None:
-    flow = {"nodes": {"plc": simulator(), "out": {"type": "test-sink"}}, "wires": [["plc", "out"]]}
-    with trio.fail_after(40):
-        async with run_flow(flow) as running:
-            await running.wait_running("plc")
-            told = await trio.to_thread.run_sync(
-                use, "nodeads.js", "node-ads", "node-ads", abandon_on_cancel=True
-            )
-            info, state = told["info"]
-            assert (info["deviceName"], state["adsState"]) == ("flowbus PLC", 5)
-            assert told["missing"] == "Error: symbol not found"
-            assert told["many"] == [7, "", "1808"]  # 0x710 for the one that does not exist
-            assert told["read"] == -9
-            own = "TwinCAT_SystemInfoVarList._AppInfo.OnlineChangeCnt"
-            declared = {name: options["type"] for name, options in SYMBOLS.items()}
-            assert told["symbols"] == {**declared, own: "UDINT"}
-            size, members = told["type"]
-            assert [name for name, _ in members] == list(AXIS)
-            assert [offset for _, offset in members] == sorted(offset for _, offset in members)
-            assert size >= members[-1][1]
-            assert sorted(map(str, told["seen"][:2])) == ["['MAIN.nCount', -9]", "['version', 1]"]
-            assert told["seen"][2] == ["MAIN.nCount", 77]
-            written = [await running.get("out") for _ in range(2)]
-            assert [(m.topic, m.payload) for m in written] == [("MAIN.nCount", -9), ("MAIN.nCount", 77)]
+    async with told_by("nodeads.js", "node-ads", "node-ads") as (running, told):
+        info, state = told["info"]
+        assert (info["deviceName"], state["adsState"]) == ("flowbus PLC", 5)
+        assert told["missing"] == "Error: symbol not found"
+        assert told["many"] == [7, "", "1808"]  # 0x710 for the one that does not exist
+        assert told["read"] == -9
+        own = "TwinCAT_SystemInfoVarList._AppInfo.OnlineChangeCnt"
+        declared = {name: options["type"] for name, options in SYMBOLS.items()}
+        assert told["symbols"] == {**declared, own: "UDINT"}
+        size, members = told["type"]
+        assert [name for name, _ in members] == list(AXIS)
+        assert [offset for _, offset in members] == sorted(offset for _, offset in members)
+        assert size >= members[-1][1]
+        assert sorted(map(str, told["seen"][:2])) == ["['MAIN.nCount', -9]", "['version', 1]"]
+        assert told["seen"][2] == ["MAIN.nCount", 77]
+        written = [await running.get("out") for _ in range(2)]
+        assert [(m.topic, m.payload) for m in written] == [("MAIN.nCount", -9), ("MAIN.nCount", 77)]
