@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,38 @@ async def test_structures() -> None:
             assert {name: first[name] for name in values} == values
             assert (dict(tight), member) == (packed, 99)
             assert symbols[:2] == [("MAIN.st", "ST"), ("MAIN.stPacked", "ST_Packed")]
+
+
+async def test_symbols_that_follow_their_values() -> None:
+    plc = {
+        "type": "ads-simulator", "host": HOST, "net_id": NET_ID, "types": STRUCT_TYPES, "cycle": 0.002,
+        "symbols": {"MAIN.n": {"type": "DINT", "value": 7}, "MAIN.st": {"type": "ST_Packed"}},
+    }  # fmt: skip
+    definition = (
+        ("bA", pyads.PLCTYPE_BOOL, 1), ("rB", pyads.PLCTYPE_LREAL, 1), ("nC", pyads.PLCTYPE_INT, 1),
+    )  # fmt: skip
+
+    def follow(plc: Any) -> Any:
+        own, other = plc.get_symbol("MAIN.n", auto_update=True), plc.get_symbol("MAIN.n")
+        own.value = 8  # written, as it follows
+        seen = [other.read()]
+        other.write(9)
+        deadline = time.monotonic() + 10
+        while own.value != 9 and time.monotonic() < deadline:
+            time.sleep(0.002)
+        seen.append(own.value)
+        own.clear_device_notifications()
+        struct = plc.get_symbol("MAIN.st", structure_def=definition)
+        struct.write({"bA": True, "rB": 2.5, "nC": -7})
+        return seen, dict(struct.read())
+
+    with trio.fail_after(40):
+        async with run_flow({"nodes": {"sim": plc}, "wires": []}) as running:
+            await running.wait_running("sim")
+            seen, struct = await use(follow)
+            assert seen == [8, 9]
+            assert struct == {"bA": True, "rB": 2.5, "nC": -7}
+            assert running.runtime.status()["nodes"]["sim"]["details"]["notifications"] == 0
 
 
 async def test_discovery_and_routes() -> None:
