@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import math
+from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
@@ -24,7 +26,7 @@ from flowbus.supervisor import RestartPolicy, Service, supervise
 LISTENER_HEAD_START = 1.0  # s that those who dial wait for those who listen, at most
 HOUSEKEEPING = 1.0  # s
 DRAIN = 10.0  # s
-NODES_END, CONNECTIONS_END = 5.0, 2.0  # s that what uses a connection, a link, may take to end before it
+LIMITS = (5.0, 2.0, 1.0, math.inf)  # s that nodes, connections, links and listeners may take to end before the next
 FIRST_LOOK, LAST_LOOK = 0.001, 0.05  # s between looks at what is in flight, while the flow ends
 
 
@@ -34,6 +36,41 @@ class Exit(Enum):
     STOPPED = "stopped as asked"
     ENDED = "every source has ended"
     NO_SOURCE = "every source failed for good"
+
+
+class Layer:
+    """Tasks that end together, and before what they use does: ``limit`` is how long they hold that up, in s."""
+
+    def __init__(self, limit: float) -> None:
+        self.start_soon: Callable[..., None]
+        self._limit = limit
+        self._scope: trio.CancelScope
+        self._ended = trio.Event()
+
+    async def run(self, task_status: trio.TaskStatus[Layer]) -> None:
+        """Be there until :meth:`end`; the started value is this layer."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self.start_soon, self._scope = nursery.start_soon, nursery.cancel_scope
+                task_status.started(self)
+                await trio.sleep_forever()
+        finally:
+            self._ended.set()
+
+    async def end(self) -> None:
+        """Cancel the tasks and wait for them."""
+        self._scope.cancel()
+        with trio.move_on_after(self._limit):
+            await self._ended.wait()
+
+
+class Layers(NamedTuple):
+    """In the order in which they end. Listeners start first: others may dial them, and end before them."""
+
+    nodes: Layer
+    connections: Layer
+    links: Layer
+    listeners: Layer
 
 
 class Runtime:
@@ -63,22 +100,17 @@ class Runtime:
 
     async def run(self) -> Exit:
         """Run until :meth:`stop`, until all sources have ended, or until none is left."""
-        async with trio.open_nursery() as links:
-            async with trio.open_nursery() as connections:
-                async with trio.open_nursery() as nodes:
-                    self._start_plumbing(nodes)
-                    nodes.start_soon(self._start_all, nodes, connections, links)
-                    reason = await self._wait_for_the_end()
-                    self.parts.gate.close()
-                    with trio.move_on_after(self._drain):
-                        await self._wait_nothing_in_flight()
-                    # Who uses something ends before it, so that it can still say goodbye by it.
-                    now = trio.current_time()
-                    nodes.cancel_scope.cancel()
-                    connections.cancel_scope.deadline = now + NODES_END
-                    links.cancel_scope.deadline = now + NODES_END + CONNECTIONS_END
-                connections.cancel_scope.cancel()
-            links.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            self._start_plumbing(nursery)
+            layers = Layers(*[await nursery.start(Layer(limit).run) for limit in LIMITS])
+            layers.nodes.start_soon(self._start_all, layers)
+            reason = await self._wait_for_the_end()
+            self.parts.gate.close()
+            with trio.move_on_after(self._drain):
+                await self._wait_nothing_in_flight()
+            for layer in layers:
+                await layer.end()
+            nursery.cancel_scope.cancel()
         return reason
 
     def report(self) -> dict[str, Any]:
@@ -102,29 +134,27 @@ class Runtime:
                 nursery.start_soon(wire.expire_on_time, name=f"ttl {wire.name}")
         nursery.start_soon(self._keep_house)
 
-    async def _start_all(
-        self, nodes: trio.Nursery, connections: trio.Nursery, links: trio.Nursery
-    ) -> None:
+    async def _start_all(self, layers: Layers) -> None:
         listeners = [node for node in self.parts.io_nodes.values() if node.type.listens]
         for node in listeners:
-            self._start_node(nodes, node)
+            self._start_node(layers.listeners, node)
         with trio.move_on_after(LISTENER_HEAD_START):
             for node in listeners:
                 await node.seat.cell.wait_until(lambda status: status.state is not State.STARTING)
         for peer in self.parts.links.values():
-            self._start_connection(links, peer)
+            self._start_connection(layers.links, peer)
         for peer in self.parts.connections.values():
-            self._start_connection(connections, peer)
+            self._start_connection(layers.connections, peer)
         for node in self.parts.io_nodes.values():
             if not node.type.listens:
-                self._start_node(nodes, node)
+                self._start_node(layers.nodes, node)
 
-    def _start_connection(self, nursery: trio.Nursery, peer: Connection) -> None:
+    def _start_connection(self, layer: Layer, peer: Connection) -> None:
         run = partial(supervise, peer.run_once, peer.cell, peer.counters, self._policy)
-        nursery.start_soon(run, name=f"connection {peer.name}")
+        layer.start_soon(run, name=f"connection {peer.name}")
 
-    def _start_node(self, nursery: trio.Nursery, node: IoNode) -> None:
-        nursery.start_soon(self._supervise_node, node, name=f"node {node.seat.name}")
+    def _start_node(self, layer: Layer, node: IoNode) -> None:
+        layer.start_soon(self._supervise_node, node, name=f"node {node.seat.name}")
 
     async def _supervise_node(self, node: IoNode) -> None:
         wires = self.parts.inboxes[node.seat.name].wires

@@ -1,4 +1,4 @@
-"""A flow that stops: nodes end first, then the connections that they use, then the links between those."""
+"""A flow that stops: nodes end first, then the connections that they use, then the links between those, then who listens."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from flowbus import Config, ConnectionIO, NodeIO, Ref, connection, io_node
-from flowbus.runtime import CONNECTIONS_END, NODES_END
+from flowbus.runtime import LIMITS
 from flowbus.testing import run_flow
 
+NODES_END = LIMITS[0]
 ended: list[str] = []
 
 
@@ -58,32 +59,53 @@ async def using(config: Using, io: NodeIO) -> None:
         ended.append("node")
 
 
+@io_node("listening", listens=True)
+async def listening(config: Nothing, io: NodeIO) -> None:
+    """Be there for those who dial."""
+    io.connected()
+    try:
+        await trio.sleep_forever()
+    finally:
+        ended.append("listener")
+
+
+TYPES = (bus, using, listening)
+
+
 def flow(**options: Any) -> dict[str, Any]:
     node = {"type": "using", "connection": "line", **options}
-    return {"connections": {"line": {"type": "bus"}}, "nodes": {"a": node}, "wires": []}
+    nodes = {"server": {"type": "listening"}, "a": node}
+    return {"connections": {"line": {"type": "bus"}}, "nodes": nodes, "wires": []}
 
 
 @pytest.mark.parametrize("farewell", [0.0, NODES_END - 1])
 async def test_each_ends_before_what_it_uses(
     farewell: float, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with run_flow(flow(farewell=farewell), [bus, using]) as running:
+    async with run_flow(flow(farewell=farewell), TYPES) as running:
         await running.wait_running("a")
         await running.stop()
-        assert ended == ["node", "connection", "link"]
+        assert ended == ["node", "connection", "link", "listener"]
 
 
 async def test_what_does_not_end_holds_the_others_up_for_a_while_only(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with run_flow(flow(farewell=100.0), [bus, using]) as running:
+    async with run_flow(flow(farewell=100.0), TYPES) as running:
         await running.wait_running("a")
         running.runtime.stop()
         await trio.sleep(NODES_END - 0.1)
         assert ended == []
         await trio.sleep(0.2)
-        assert ended == ["connection"]
-        await trio.sleep(CONNECTIONS_END)
-        assert ended == ["connection", "link"]
+        assert ended == ["connection", "link", "listener"]
         await running.ended.wait()
-        assert ended == ["connection", "link", "node"]
+        assert ended == ["connection", "link", "listener", "node"]
+
+
+async def test_one_that_is_cancelled_from_outside_ends_everything_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with run_flow(flow(farewell=100.0), TYPES) as running:
+        await running.wait_running("a")
+    assert sorted(ended) == ["connection", "link", "listener", "node"]
+    assert ended[-1] == "node"
