@@ -131,6 +131,14 @@ def test_encrypted_der_and_wrong_passwords(tmp_path: Path) -> None:
     assert wrong(bad)[1] == "jwt.key_password"
 
 
+def test_no_wrong_password_is_taken_for_a_bad_key() -> None:
+    """One in 256 of them makes something of the key that looks decrypted."""
+    pem = private_pem(RSA, "right", traditional=True)
+    for number in range(1500):
+        bad = made(algorithm="RS256", key=pem, key_password=f"wrong{number}")
+        assert wrong(bad)[:2] == ("key_password", "jwt.key_password")
+
+
 def test_a_file_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "key"
     other = b"-----BEGIN DH PARAMETERS-----\nMAYCAQUCAQI=\n-----END DH PARAMETERS-----\n"
