@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -26,7 +25,7 @@ from flowbus.supervisor import RestartPolicy, Service, supervise
 LISTENER_HEAD_START = 1.0  # s that those who dial wait for those who listen, at most
 HOUSEKEEPING = 1.0  # s
 DRAIN = 10.0  # s
-LIMITS = (5.0, 2.0, 1.0, math.inf)  # s that nodes, connections, links and listeners may take to end before the next
+LIMITS = (5.0, 2.0, 1.0, 0.0)  # s that nodes, connections, links and listeners may take to end before what is next
 FIRST_LOOK, LAST_LOOK = 0.001, 0.05  # s between looks at what is in flight, while the flow ends
 
 
@@ -89,6 +88,8 @@ class Runtime:
         self.parts = Parts(flow, registry, Clock.of_trio(), redactor or Redactor())
         self._policy = policy or RestartPolicy()
         self._drain = drain
+        #: Set when nothing is in flight any more, or the drain has lasted too long: all tasks are to end.
+        self.ending = trio.Event()
         self._stop = trio.Event()
         self._ended: dict[str, trio.Event] = {name: trio.Event() for name in self.parts.io_nodes}
         self._began = trio.current_time()
@@ -108,6 +109,7 @@ class Runtime:
             self.parts.gate.close()
             with trio.move_on_after(self._drain):
                 await self._wait_nothing_in_flight()
+            self.ending.set()
             for layer in layers:
                 await layer.end()
             nursery.cancel_scope.cancel()

@@ -11,13 +11,16 @@ NAMED = ("node ", "connection ", "segment ", "ttl ")
 POLL = 0.5  # s
 
 
-async def wait_overdue(task: trio.lowlevel.Task, scope: trio.CancelScope, grace: float) -> None:
+async def wait_overdue(
+    task: trio.lowlevel.Task, scope: trio.CancelScope, ending: trio.Event, grace: float
+) -> None:
     """Return when ``task`` still runs ``grace`` seconds after it was to end.
 
-    That is once ``scope`` around it, or the first nursery in it, was cancelled.
+    That is once it says ``ending``, or ``scope`` around it, or the first nursery in it, was cancelled.
     """
-    while not (scope.cancel_called or _first_is_cancelled(task)):  # noqa: ASYNC110 - has no event
-        await trio.sleep(POLL)
+    while not (ending.is_set() or scope.cancel_called or _first_is_cancelled(task)):
+        with trio.move_on_after(POLL):
+            await ending.wait()
     await trio.sleep(grace)
 
 

@@ -103,7 +103,7 @@ class Session:
     async def _run_flow(self, runtime: Runtime, nursery: trio.Nursery) -> None:
         async def flow() -> None:
             self._task = trio.lowlevel.current_task()
-            nursery.start_soon(self._look_for_hanging, self._task, name="hanging")
+            nursery.start_soon(self._look_for_hanging, self._task, runtime.ending, name="hanging")
             with self._scope:
                 self._exit = await runtime.run()
 
@@ -162,8 +162,8 @@ class Session:
         except OSError as error:
             self._no_report = f"the report could not be written: {target.path}: {error}"
 
-    async def _look_for_hanging(self, task: trio.lowlevel.Task) -> None:
-        await wait_overdue(task, self._scope, GRACE)
+    async def _look_for_hanging(self, task: trio.lowlevel.Task, ending: trio.Event) -> None:
+        await wait_overdue(task, self._scope, ending, GRACE)
         self._end_hard(ExitCode.BUG, hanging(task))
 
     def _kill(self, number: int | None, frame: FrameType | None) -> None:

@@ -277,19 +277,22 @@ async def test_tasks_that_hang_are_named_with_their_line() -> None:
 
 
 async def test_overdue_means_cancelled_and_still_there(autojump_clock: object) -> None:
-    scope = trio.CancelScope()
+    scope, ending = trio.CancelScope(), trio.Event()
 
     async def flow(task_status: trio.TaskStatus[trio.lowlevel.Task]) -> None:
         task_status.started(trio.lowlevel.current_task())
         with scope, trio.CancelScope(shield=True):
-            await trio.sleep(100)
+            await trio.sleep(200)
 
     async with trio.open_nursery() as nursery:
         task = await nursery.start(flow)
         with trio.move_on_after(50) as waiting:
-            await hanging.wait_overdue(task, scope, 5)
+            await hanging.wait_overdue(task, scope, ending, 5)
         assert waiting.cancelled_caught
-        scope.cancel()
-        began = trio.current_time()
-        await hanging.wait_overdue(task, scope, 5)
-        assert 5 <= trio.current_time() - began < 6
+        for end in (scope.cancel, ending.set):
+            end()
+            began = trio.current_time()
+            await hanging.wait_overdue(task, scope, ending, 5)
+            assert 5 <= trio.current_time() - began < 6
+        fresh = trio.CancelScope()
+        await hanging.wait_overdue(task, fresh, ending, 5)  # the flow says so itself

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from flowbus import Config, ConnectionIO, NodeIO, Ref, connection, io_node
+from flowbus.cli import hanging
 from flowbus.runtime import LIMITS
 from flowbus.testing import run_flow
 
@@ -100,6 +101,34 @@ async def test_what_does_not_end_holds_the_others_up_for_a_while_only(
         assert ended == ["connection", "link", "listener"]
         await running.ended.wait()
         assert ended == ["connection", "link", "listener", "node"]
+
+
+@io_node("deaf", listens=True)
+async def deaf(config: Nothing, io: NodeIO) -> None:
+    """Do not hear that it is to end."""
+    io.connected()
+    with trio.CancelScope(shield=True):
+        await trio.sleep(100)
+
+
+async def test_who_never_ends_is_the_only_one_left(autojump_clock: trio.testing.MockClock) -> None:
+    nodes = {
+        "server": {"type": "deaf"},
+        "in": {"type": "test-source"},
+        "decode": {"type": "json-decode"},
+        "out": {"type": "test-sink"},
+    }
+    wires = [{"from": "in", "to": "decode", "ttl": 5}, ["decode", "out"]]
+    async with run_flow({"nodes": nodes, "wires": wires}, [deaf]) as running:
+        await running.wait_running("server", "in", "out")
+        running.runtime.stop()
+        await running.runtime.ending.wait()
+        await trio.sleep(sum(LIMITS) + 0.1)
+        root = trio.lowlevel.current_root_task()
+        assert root is not None
+        left = [who for who in hanging.hanging(root) if who.startswith(hanging.NAMED)]
+        assert [who.split(" in ")[0] for who in left] == ["node server"]
+        await running.ended.wait()
 
 
 async def test_one_that_is_cancelled_from_outside_ends_everything_at_once(
