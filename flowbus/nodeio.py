@@ -138,10 +138,12 @@ class NodeIO:
         now = self._now()
         # The turn of others comes after the message is counted: a cancellation there would lose it.
         is_due = now - self._clock.pulse > SLICE or not self._said_ready
-        if not self._said_ready:
+        if is_due and not self._said_ready:
             self.connected()
         if ends:
-            await self._send_descendant(message, outlet, list(ends), is_due)
+            await self._send_descendant(message, outlet, list(ends))
+            if is_due:
+                await self._clock.give_way()
             return
         if self._gate.closed:
             await self._gate.park()
@@ -173,7 +175,7 @@ class NodeIO:
             return
         now = self._now()
         is_due = now - self._clock.pulse > SLICE or not self._said_ready
-        if not self._said_ready:
+        if is_due and not self._said_ready:
             self.connected()
         if self._gate.closed:
             await self._gate.park()
@@ -202,15 +204,11 @@ class NodeIO:
         if is_due:
             await self._clock.give_way()
 
-    async def _send_descendant(
-        self, message: Message, outlet: str, ends: list[Delivery], is_due: bool
-    ) -> None:
+    async def _send_descendant(self, message: Message, outlet: str, ends: list[Delivery]) -> None:
         wires = self._outlets.wires(outlet)
         receipt = join([delivery.release() for delivery in ends])
         self._counters.results += 1
         await self._fan_out(wires, descend(message, ends[0].message), receipt)
-        if is_due:
-            await self._clock.give_way()
 
     async def _fan_out(self, wires: tuple[Wire, ...], message: Message, receipt: Receipt) -> None:
         if not wires:

@@ -163,7 +163,7 @@ def _is_encrypted(load: Any, data: bytes) -> bool:
     except TypeError:
         return True
     except (ValueError, UnsupportedAlgorithm):
-        return False
+        pass
     return False
 
 

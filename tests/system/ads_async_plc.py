@@ -40,9 +40,12 @@ def database() -> symbols.Database:
 class Notifying(serving.AsyncioServerConnection):
     """Sends a sample of each notification when it is added, and when its symbol has another value."""
 
+    watching: asyncio.Task[None] | None = None
+
     async def _handle_command(self, header: structs.AoEHeader, item: Any) -> None:
         await super()._handle_command(header, item)
-        if header.command_id == constants.AdsCommandId.ADD_DEVICE_NOTIFICATION:
+        is_add = header.command_id == constants.AdsCommandId.ADD_DEVICE_NOTIFICATION
+        if is_add and self.watching is None:
             self.watching = asyncio.create_task(self._watch(header))
 
     async def _watch(self, header: structs.AoEHeader) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -70,14 +70,23 @@ async def test_symbols_that_follow_their_values() -> None:
         ("bA", pyads.PLCTYPE_BOOL, 1), ("rB", pyads.PLCTYPE_LREAL, 1), ("nC", pyads.PLCTYPE_INT, 1),
     )  # fmt: skip
 
+    changed = threading.Event()
+
+    class Following(pyads.AdsSymbol):
+        """Tells that the PLC has sent a value."""
+
+        def _value_callback(self, notification: Any, data_name: Any) -> None:
+            super()._value_callback(notification, data_name)
+            changed.set()
+
     def follow(plc: Any) -> Any:
-        own, other = plc.get_symbol("MAIN.n", auto_update=True), plc.get_symbol("MAIN.n")
+        own, other = Following(plc, "MAIN.n", auto_update=True), plc.get_symbol("MAIN.n")
         own.value = 8  # written, as it follows
         seen = [other.read()]
         other.write(9)
-        deadline = time.monotonic() + 10
-        while own.value != 9 and time.monotonic() < deadline:
-            time.sleep(0.002)
+        while own.value != 9:
+            assert changed.wait(10)
+            changed.clear()
         seen.append(own.value)
         own.clear_device_notifications()
         struct = plc.get_symbol("MAIN.st", structure_def=definition)

@@ -31,7 +31,7 @@ _MOST_ENTRY_ROOM: Final = 0xFFFF
 class Symbol:
     """A value in the PLC: where it is read and written, and how its bytes are understood."""
 
-    __slots__ = ("codec", "entry", "group", "is_placed", "key", "name", "offset", "read_item")
+    __slots__ = ("codec", "entry", "group", "key", "name", "offset", "read_item")
 
     def __init__(
         self, key: Key, group: int, offset: int, codec: Codec, entry: SymbolEntry | None
@@ -40,13 +40,16 @@ class Symbol:
         self.group, self.offset, self.codec, self.entry = group, offset, codec, entry
         #: Group, offset and length.
         self.read_item: sums.ReadItem = (group, offset, codec.size)
-        #: Whether an address stands for a name, without a handle: it may have moved, unnoticed.
-        self.is_placed = isinstance(key, str) and group != Group.SYM_VALUE_BY_HANDLE
 
     @property
     def by_handle(self) -> bool:
         """True where a handle stands for the name, which an online change makes stale."""
         return self.group == Group.SYM_VALUE_BY_HANDLE
+
+    @property
+    def may_move(self) -> bool:
+        """True where an address stands for a name, without a handle that would be refused then."""
+        return isinstance(self.key, str) and not self.by_handle
 
     def encoded(self, value: Any) -> bytes:
         """Return the bytes of a value. Raises Rejected when it does not fit."""
@@ -92,10 +95,10 @@ class SymbolTable:
     def get_to_write(self, key: Key) -> Symbol | None:
         """Return a symbol that is known, unless its address may have moved: that is asked for again."""
         symbol = self._known.get(key)
-        if symbol is not None and symbol.is_placed:
-            del self._known[key]
-            return None
-        return symbol
+        if symbol is None or not symbol.may_move:
+            return symbol
+        self.forget(symbol)
+        return None
 
     def forget(self, symbol: Symbol) -> None:
         """Ask anew when it is needed again, as its handle is stale."""
@@ -104,7 +107,7 @@ class SymbolTable:
 
     def forget_all(self) -> None:
         """Ask anew for every name, also where an address stands for it: that may have moved."""
-        self._known = {k: s for k, s in self._known.items() if isinstance(k, IndexAddress)}
+        self._known = {k: s for k, s in self._known.items() if not isinstance(k, str)}
         self._types = None
 
     def handles(self) -> list[int]:

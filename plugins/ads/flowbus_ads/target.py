@@ -127,7 +127,9 @@ class Target:
             try:
                 data = sums.sum_delete_note_request(handles)
                 await self._sum(Group.SUM_DELETE_NOTIFICATION, len(handles), 4 * len(handles), data)
-            except AdsError:
+            except AdsError as error:
+                if error.number not in UNSUPPORTED:
+                    raise
                 self._refused.add(Group.SUM_ADD_NOTIFICATION)
             else:
                 return

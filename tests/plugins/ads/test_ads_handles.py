@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 import trio
@@ -15,10 +14,10 @@ from flowbus_ads.plc.memory import PlcMemory
 from flowbus_ads.plc.typedefs import MethodOptions, Program, TypeOptions
 from flowbus_ads.server import PlcServer
 from flowbus_ads.subscriptions import Terms
-from trio.testing import wait_all_tasks_blocked
 
 from flowbus import Message, Outcome
 from flowbus.testing import run_flow
+from tests.plugins.ads.waiting import until
 
 Connect = Callable[..., AbstractAsyncContextManager[tuple[AmsLink, AdsClient]]]
 NET_ID = "5.1.2.3.1.1"
@@ -32,11 +31,6 @@ def memory(memory: PlcMemory) -> PlcMemory:
     memory.program = Program({"FB": block})
     memory.add("MAIN.fb", "FB")
     return memory
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    while not condition():
-        await wait_all_tasks_blocked()
 
 
 @pytest.mark.parametrize("sums", [True, False], ids=["by sum", "one by one"])

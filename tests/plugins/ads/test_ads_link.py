@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 import pytest
 import trio
@@ -12,9 +11,9 @@ from flowbus_ads.client import AdsClient
 from flowbus_ads.link import AmsLink, open_link
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.server import PlcServer
-from trio.testing import wait_all_tasks_blocked
 
 from flowbus import Lost
+from tests.plugins.ads.waiting import until
 
 Connect = Callable[..., AbstractAsyncContextManager[tuple[AmsLink, AdsClient]]]
 NET_ID, PORT = "5.1.2.3.1.1", 851
@@ -37,11 +36,6 @@ async def lost_with(*codes: str) -> AsyncIterator[None]:
             raise
     else:
         pytest.fail(f"nothing was lost, {codes} was expected")
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    while not condition():
-        await wait_all_tasks_blocked(0.001)
 
 
 async def test_a_cancelled_request_leaves_the_link_usable(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 import trio
@@ -19,25 +18,10 @@ from flowbus_ads.server import PlcServer
 from flowbus_ads.subscriptions import Terms
 from trio.testing import wait_all_tasks_blocked
 
+from tests.plugins.ads.waiting import Samples
+
 Connect = Callable[..., AbstractAsyncContextManager[tuple[AmsLink, AdsClient]]]
 FAST = Terms(TransMode.ON_CHANGE, 0.001, 0.0)
-
-
-class Samples:
-    """What a subscription delivered, and a way to wait for it."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, Any]] = []
-        self._more = trio.Event()
-
-    def __call__(self, name: str, filetime: int, value: Any) -> None:
-        self.seen.append((name, value))
-        self._more.set()
-        self._more = trio.Event()
-
-    async def wait_for(self, sample: tuple[str, Any]) -> None:
-        while sample not in self.seen:
-            await self._more.wait()
 
 
 async def test_reads_survive_an_online_change(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 import trio
@@ -14,6 +13,8 @@ from flowbus_ads.link import AmsLink
 from flowbus_ads.plc.device import SimulatedPlc
 from flowbus_ads.protocol.constants import Group, TransMode
 from flowbus_ads.subscriptions import Terms
+
+from tests.plugins.ads.waiting import Samples, until
 
 Connect = Callable[..., AbstractAsyncContextManager[tuple[AmsLink, AdsClient]]]
 Asked = tuple[str, int, int]
@@ -26,12 +27,12 @@ NAMES = ["MAIN.nCount", "MAIN.rValue", "GVL.n5"]
 class Refusing(Mapping[Asked, int]):
     """Answers of a PLC that refuses whole index groups, whatever the offset; counts what it refused."""
 
-    def __init__(self, number: int, *groups: Group, command: str = "read-write") -> None:
-        self.number, self.groups, self.command, self.asked = number, groups, command, 0
+    def __init__(self, number: int, *groups: Group, reads: Group | None = None) -> None:
+        self.number, self.asked = number, 0
+        self._refused = {("read", reads), *(("read-write", group) for group in groups)}
 
     def __getitem__(self, asked: Asked) -> int:
-        command, group, _ = asked
-        if command != self.command or group not in self.groups:
+        if asked[:2] not in self._refused:
             raise KeyError(asked)
         self.asked += 1
         return self.number
@@ -62,24 +63,18 @@ async def test_a_sum_that_is_refused_by_a_code_of_any_kind_is_done_one_by_one(
 
 async def _everything_comes(connect: Connect, plc: SimulatedPlc) -> None:
     """Read, subscribe to and write several symbols at once, of which one does not exist."""
-    seen: dict[str, Any] = {}
-
-    def deliver(name: str, filetime: int, value: Any) -> None:
-        seen[name] = value
-
+    samples = Samples()
     with trio.fail_after(10):
         async with connect() as (_, client):
             for _ in range(2):
                 count, unknown, value = await client.read_many([NAMES[0], "MAIN.nope", NAMES[1]])
                 assert (count, value) == (7, 1.5)
                 assert isinstance(unknown, AdsError)
-            async with client.subscribe(NAMES, deliver, FAST):
-                while len(seen) < 3:
-                    await trio.sleep(0.001)
+            async with client.subscribe(NAMES, samples, FAST):
+                await samples.wait_for(("MAIN.nCount", 7), ("MAIN.rValue", 1.5), ("GVL.n5", 5))
                 assert not client.target.has_sums
                 await (await client.prepare({"MAIN.nCount": 8, "MAIN.rValue": 0.5})).send()
-                while seen != {"MAIN.nCount": 8, "MAIN.rValue": 0.5, "GVL.n5": 5}:
-                    await trio.sleep(0.001)
+                await samples.wait_for(("MAIN.nCount", 8), ("MAIN.rValue", 0.5))
     assert plc.write_requests == 2
     assert len(plc.notes) == 0
 
@@ -87,11 +82,10 @@ async def _everything_comes(connect: Connect, plc: SimulatedPlc) -> None:
 async def test_what_is_refused_alone_too_is_refused_and_the_sums_stay(
     connect: Connect, plc: SimulatedPlc
 ) -> None:
-    sums = Refusing(GENERAL_ERROR, Group.SUM_READ)
     with trio.fail_after(10):
         async with connect(heartbeat=60.0) as (_, client):
             await client.read_many(NAMES)  # the handles are known from here on
-            plc.responses = _Both(sums, Refusing(GENERAL_ERROR, Group.SYM_VALUE_BY_HANDLE, command="read"))
+            plc.responses = Refusing(GENERAL_ERROR, Group.SUM_READ, reads=Group.SYM_VALUE_BY_HANDLE)
             before = plc.requests
             for value in await client.read_many(NAMES):
                 assert isinstance(value, AdsError)
@@ -127,30 +121,20 @@ async def test_a_sum_of_writes_that_is_refused_by_another_code_is_not_repeated(
     assert plc.memory.value("MAIN.nCount") == 7
 
 
-async def test_a_target_without_handles_is_asked_anew_for_an_address_before_each_write(
-    connect: Connect, plc: SimulatedPlc
-) -> None:
-    plc.responses = Refusing(0x701, Group.SYM_HANDLE_BY_NAME)
-    with trio.fail_after(10):
-        async with connect(heartbeat=60.0) as (_, client):
-            await client.write("MAIN.nCount", 8)
-            _move(plc, "MAIN.nCount")
-            await client.write("MAIN.nCount", 9)
-            assert plc.memory.value("MAIN.nCount") == 9
-            assert plc.write_requests == 2
-
-
-async def test_a_target_without_handles_is_asked_anew_when_its_symbol_version_has_changed(
+async def test_a_target_without_handles_is_asked_anew_for_addresses_that_may_have_moved(
     connect: Connect, plc: SimulatedPlc
 ) -> None:
     plc.responses = Refusing(0x701, Group.SYM_HANDLE_BY_NAME)
     with trio.fail_after(10):
         async with connect(heartbeat=0.02) as (_, client):
-            assert await client.read("MAIN.nCount") == 7
+            await client.write("MAIN.nCount", 8)
+            _move(plc, "MAIN.nCount")
+            await client.write("MAIN.nCount", 9)  # though nothing has told of it yet
+            assert plc.memory.value("MAIN.nCount") == await client.read("MAIN.nCount") == 9
+            assert plc.write_requests == 2
             _move(plc, "MAIN.nCount")
             plc.version += 1
-            while client.renewals == 0:
-                await trio.sleep(0.001)
+            await until(lambda: client.renewals)
             assert await client.read("MAIN.nCount") == 0
 
 
@@ -158,22 +142,3 @@ def _move(plc: SimulatedPlc, name: str) -> None:
     """Have a DINT at another address, as after a download; its value is 0."""
     plc.memory.remove(name)
     plc.memory.add(name, "DINT", 0)
-
-
-class _Both(Mapping[Asked, int]):
-    """What the first refuses, or else the second."""
-
-    def __init__(self, first: Refusing, second: Refusing) -> None:
-        self._each = (first, second)
-
-    def __getitem__(self, asked: Asked) -> int:
-        for refusing in self._each:
-            if (number := refusing.get(asked)) is not None:
-                return number
-        raise KeyError(asked)
-
-    def __iter__(self) -> Iterator[Asked]:
-        return iter([])
-
-    def __len__(self) -> int:
-        return 2
